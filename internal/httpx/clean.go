@@ -7,12 +7,12 @@ import (
 	"errors"
 	"html"
 	"io"
-	"mime"
 	"net"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // Client returns a copy of a client whose exchanges belong to one login. If c is nil, Client uses Default.
@@ -26,7 +26,7 @@ func (s *Secrets) Client(c *http.Client) *http.Client {
 }
 
 // Transport returns a transport whose exchanges belong to one login. The transport learns the credentials in requests, and the tokens and
-// secrets that OAuth endpoints issue. It replaces every secret of the login in
+// secrets in successful responses to DoIssuing. It replaces every secret of the login in
 //
 //   - the bodies of OAuth responses, except where an endpoint issues a secret
 //   - the headers of OAuth responses and of all responses with a status of 300 or more
@@ -57,6 +57,7 @@ type readBody int
 const (
 	readAny    readBody = iota + 1 // every body
 	readErrors                     // only bodies of responses with a status of 400 or more
+	readIssued                     // every body, and a successful response teaches the secrets in it
 )
 
 // secretsKey marks the requests of a login for the tracer.
@@ -79,17 +80,16 @@ func (t *cleaner) RoundTrip(req *http.Request) (*http.Response, error) {
 		return res, nil
 	}
 	var data []byte
-	if read == readAny || failed {
+	if read != readErrors || failed {
 		data, err = io.ReadAll(io.LimitReader(res.Body, MaxBody+1))
 		s.learnAnswer(req, res, data)
-	}
-	if data != nil {
-		if err != nil {
+		switch {
+		case err != nil:
 			err = s.CleanError(err)
+		case len(data) > MaxBody:
+			data, err = data[:MaxBody], ErrTooLarge
 		}
-		if len(data) <= MaxBody { // Do returns no part of a longer body
-			data = s.finder(failed, longValue).cleanBody(data)
-		}
+		data = s.finder(failed, longValue).cleanBody(data, failed)
 		res.Body, res.ContentLength = &bufferedBody{io.MultiReader(bytes.NewReader(data), errReader{err}), res.Body}, -1
 	}
 	res.Header = s.CleanHeader(res.Header)
@@ -112,9 +112,10 @@ func (f errReader) Read([]byte) (int, error) {
 	return 0, f.err
 }
 
-// CleanError replaces the secrets in the text of an error. An error of a connection that was not established contains no text of the server.
+// CleanError replaces the secrets in the text of an error, because an error of net/http or crypto may quote the server. An error of the
+// connection quotes nothing of the server, so it stays unchanged.
 func (s *Secrets) CleanError(err error) error {
-	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
+	if isOfConnection(err) {
 		return err
 	}
 	text := err.Error()
@@ -122,6 +123,17 @@ func (s *Secrets) CleanError(err error) error {
 		return &cleanError{err, clean}
 	}
 	return err
+}
+
+// isOfConnection reports whether an error says only how a connection failed or ended. An error of net/http about a proxy may contain a name
+// in the proxy's certificate.
+func isOfConnection(err error) bool {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op.Op != "proxyconnect" || isOfConnection(op.Err)
+	}
+	timeout, _ := errors.AsType[net.Error](err)
+	_, ofSystem := errors.AsType[syscall.Errno](err)
+	return ofSystem || timeout != nil && timeout.Timeout() || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.Canceled)
 }
 
 // cleanError wraps an error and replaces its text.
@@ -134,10 +146,14 @@ func (e *cleanError) Error() string { return e.text }
 func (e *cleanError) Unwrap() error { return e.error }
 
 // CleanHeader returns a copy of a header without secrets. Honest servers may use a part of a credential, such as the beginning of another
-// JWT, so only complete secrets count, except in an error_description (RFC 6750 §3).
+// JWT, so only complete secrets count, except in an error_description (RFC 6750 §3). The standard headers, such as Content-Type, stay as they
+// are.
 func (s *Secrets) CleanHeader(h http.Header) http.Header {
 	f, out := s.finder(false, longValue), h.Clone()
 	for name, values := range out {
+		if name != "Www-Authenticate" && slices.Contains(printableHeaders, name) {
+			continue
+		}
 		for i, value := range values {
 			if values[i] = f.clean(value); name == "Www-Authenticate" {
 				values[i] = s.cleanDescriptions(values[i])
@@ -163,13 +179,21 @@ func (s *Secrets) cleanDescriptions(challenge string) string {
 }
 
 // CleanRefusal returns the body of an error response without secrets.
-func (s *Secrets) CleanRefusal(body []byte) []byte { return s.finder(true, longValue).cleanBody(body) }
+func (s *Secrets) CleanRefusal(body []byte) []byte {
+	return s.finder(true, longValue).cleanBody(body, true)
+}
 
-// cleanBody replaces the secrets in a body. In JSON, it replaces them in the decoded strings, and in other text also behind the character
-// references of HTML.
-func (f *finder) cleanBody(data []byte) []byte {
+// cleanBody replaces the secrets in a body. In JSON, it replaces them in the decoded strings, but in the names of members only if names is
+// true. In other text, it replaces them also behind the character references of HTML. The values of issuedMembers stay.
+func (f *finder) cleanBody(data []byte, names bool) []byte {
 	if json.Valid(bytes.TrimPrefix(data, []byte("\ufeff"))) {
-		return f.cleanJSON(data, true)
+		return f.rewriteStrings(data, func(path []string, isName bool, s string) bool {
+			n := len(path)
+			if isName {
+				return !names
+			}
+			return slices.Contains(oauthCodes, s) || (n == 1 || n == 2 && path[0] == slackUser) && isIssued(path[n-1])
+		})
 	}
 	text := f.clean(string(data))
 	if plain := html.UnescapeString(text); plain != text {
@@ -186,37 +210,35 @@ var issuedMembers = []string{"access_token", "refresh_token", "id_token", "clien
 
 const slackUser = "authed_user"
 
-// learnAnswer adds the secrets that a response issues. Metadata, which is the answer to GET, issues none.
+// isIssued reports whether the value of a member stays. A registration_client_uri may contain the registration access token (RFC 7592 §3).
+func isIssued(name string) bool {
+	return name == "registration_client_uri" || slices.Contains(issuedMembers, name)
+}
+
+// learnAnswer adds the secrets that a successful response to DoIssuing contains. The body is JSON or, at GitHub, a form, whatever its
+// Content-Type says. A value that is also public, as the client ID or the user code, is no secret.
 func (s *Secrets) learnAnswer(req *http.Request, res *http.Response, data []byte) {
-	if req.Method == http.MethodGet {
-		return
-	}
-	if kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type")); kind == formType {
-		form, _ := url.ParseQuery(string(data))
-		for _, name := range issuedMembers {
-			s.learn(received, form.Get(name))
-		}
+	if read := req.Context().Value(bodyKey{}); read != readIssued || res.StatusCode/100 != 2 {
 		return
 	}
 	var members map[string]any
 	if json.Unmarshal(bytes.TrimPrefix(data, []byte("\ufeff")), &members) != nil {
-		return
+		form, _ := url.ParseQuery(string(data))
+		members = map[string]any{}
+		for name := range form {
+			members[name] = form.Get(name)
+		}
 	}
 	user, _ := members[slackUser].(map[string]any)
 	for _, name := range issuedMembers {
-		s.learn(received, asString(members[name]), asString(user[name]))
+		if v := asString(members[name]); v != asString(members["client_id"]) && v != asString(members["user_code"]) {
+			s.learn(received, v)
+		}
+		s.learn(received, asString(user[name]))
 	}
 }
 
-// cleanJSON replaces the secrets in the strings of a JSON text, also in the names of members. OAuth error codes stay, because callers act on
-// the codes. If issued is true, the values of issuedMembers stay.
-func (f *finder) cleanJSON(data []byte, issued bool) []byte {
-	return f.rewriteStrings(data, func(path []string, isName bool, s string) bool {
-		n := len(path)
-		return slices.Contains(oauthCodes, s) ||
-			issued && !isName && (n == 1 || n == 2 && path[0] == slackUser) && slices.Contains(issuedMembers, path[n-1])
-	})
-}
+func noneStays([]string, bool, string) bool { return false }
 
 // namesStay is a condition for rewriteStrings that leaves the names of members unchanged.
 func namesStay(_ []string, isName bool, _ string) bool { return isName }

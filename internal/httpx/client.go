@@ -95,6 +95,10 @@ func Do(c *http.Client, req *http.Request) (*Response, error) { return do(c, req
 // DoHeader is Do for a response whose body may be an event stream, which may never end. It reads the body only if the status is an error.
 func DoHeader(c *http.Client, req *http.Request) (*Response, error) { return do(c, req, readErrors) }
 
+// DoIssuing is Do for an endpoint that issues tokens or clients. If the response is successful, the tokens and secrets in it belong to the
+// secrets of the login.
+func DoIssuing(c *http.Client, req *http.Request) (*Response, error) { return do(c, req, readIssued) }
+
 func do(c *http.Client, req *http.Request, read readBody) (*Response, error) {
 	c = cmp.Or(c, Default())
 	if _, ok := c.Transport.(*cleaner); !ok {
@@ -109,16 +113,11 @@ func do(c *http.Client, req *http.Request, read readBody) (*Response, error) {
 	if read == readErrors && res.StatusCode < http.StatusBadRequest {
 		return r, nil
 	}
-	r.Body, err = io.ReadAll(io.LimitReader(res.Body, MaxBody+1))
-	switch {
-	case read == readErrors: // an incomplete error message is still useful
+	r.Body, err = io.ReadAll(res.Body)
+	if err == nil || read == readErrors { // an incomplete error message is still useful
 		return r, nil
-	case err != nil:
-		return r, fmt.Errorf("%s %s: reading the answer: %w", req.Method, redactURL(req.URL), err)
-	case len(r.Body) > MaxBody:
-		return r, fmt.Errorf("%s %s: %w", req.Method, redactURL(req.URL), ErrTooLarge)
 	}
-	return r, nil
+	return r, fmt.Errorf("%s %s: reading the answer: %w", req.Method, redactURL(req.URL), err)
 }
 
 // Within returns a client whose requests end after limit, from the connection to the end of the body, even if their contexts allow more. If

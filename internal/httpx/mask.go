@@ -216,8 +216,8 @@ func forms(secrets []string) []string {
 		for _, form := range []string{s, url.QueryEscape(s), url.PathEscape(s), html.EscapeString(s), Text(s, len(s)+1), hex.EncodeToString([]byte(s))} {
 			add(form)
 		}
-		if decoded, err := url.QueryUnescape(s); err == nil { // the form of the secret in a server that has decoded it as form data
-			add(decoded)
+		if decoded, err := url.QueryUnescape(s); err == nil && !strings.ContainsFunc(decoded, unicode.IsSpace) { // the form of the secret in a server that has decoded it as form data
+			add(decoded) // without white space, because "connection+reset" would otherwise replace ordinary words
 		}
 		for _, escapeHTML := range []bool{false, true} {
 			escaped := escapeJSON(s, escapeHTML)

@@ -189,7 +189,7 @@ func (s *Secrets) Clean(message string) string {
 
 // CleanJSON applies Clean to the decoded strings and names of a JSON text of a server.
 func (s *Secrets) CleanJSON(data []byte) []byte {
-	return s.finder(true, longValue).cleanJSON(data, false)
+	return s.finder(true, longValue).rewriteStrings(data, noneStays)
 }
 
 // Holds reports whether a server's text contains a complete secret.
@@ -199,7 +199,7 @@ func (s *Secrets) Holds(text string) bool { return s.finder(false, longValue).cl
 // contain no secret either. MayStore also searches for values of the user that are too short for Clean.
 func (s *Secrets) MayStore(text string) bool {
 	f := s.finder(false, minToken)
-	return f.clean(text) == text && string(f.cleanJSON([]byte(text), false)) == text
+	return f.clean(text) == text && string(f.rewriteStrings([]byte(text), noneStays)) == text
 }
 
 // MaskValues replaces the user's values, and UUIDs among them, that appear completely in a text that the program wrote.

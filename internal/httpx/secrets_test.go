@@ -2,6 +2,7 @@ package httpx
 
 import (
 	"bufio"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -62,8 +64,8 @@ func TestAnswersArriveClean(t *testing.T) {
 		status             int
 		body, want         string
 	}{
-		{"what is issued", "POST", "application/json", 200, strings.NewReplacer(`"[redacted]":`, `"x canary-issued-1" :`, `["[redacted]"`, `["canary\u002dsent-secret"`,
-			`{"access_token":"[redacted]"`, `{"access_token":"canary-user-1"`, "[redacted] a", "CANARY-ISSUED-1 a").Replace(issued), strings.Replace(issued, `"[redacted]":`, `"x [redacted]" :`, 1)},
+		{"what is issued", "POST", "application/json", 200, strings.NewReplacer(`"[redacted]":`, `"x CANARY-ISSUED-1" :`, `["[redacted]"`, `["canary\u002dsent-secret"`,
+			`{"access_token":"[redacted]"`, `{"access_token":"canary-user-1"`, "[redacted] a", "CANARY-ISSUED-1 a").Replace(issued), strings.Replace(issued, `"[redacted]":`, `"x CANARY-ISSUED-1" :`, 1)},
 		{"metadata issues nothing", "GET", "application/json", 200, `{"access_token":"https://as.example","issuer":"https://as.example"}`, `{"access_token":"https://as.example","issuer":"https://as.example"}`},
 		{"a part in a success", "POST", "application/json", 200, `{"x":"canary-sent-secr"}`, `{"x":"canary-sent-secr"}`},
 		{"a part in a refusal", "POST", "application/json", 400, `{"error":"invalid_grant","x":"nary-sent-sec"}`, `{"error":"invalid_grant","x":"[redacted]"}`},
@@ -83,7 +85,11 @@ func TestAnswersArriveClean(t *testing.T) {
 		req, _ := http.NewRequest(tt.method, s.URL, strings.NewReader("client_secret=canary-sent-secret"))
 		req.Header.Set("Content-Type", formType)
 		var k Secrets
-		res, err := Do(k.Client(s.Client()), req)
+		do := DoIssuing
+		if tt.method == "GET" {
+			do = Do
+		}
+		res, err := do(k.Client(s.Client()), req)
 		if err != nil || string(res.Body) != tt.want {
 			t.Errorf("%s: %v\ngot  %s\nwant %s", tt.name, err, res.Body, tt.want)
 		}
@@ -244,7 +250,7 @@ func TestTraceOfASelfRepeatingAnswer(t *testing.T) {
 	c, _ := New(Options{Trace: &out})
 	c = k.Client(c)
 	req, _ := http.NewRequest(http.MethodPost, "http://"+ln.Addr().String(), nil)
-	res, err := Do(c, req)
+	res, err := DoIssuing(c, req)
 	if err != nil || string(res.Body) != body {
 		t.Fatalf("%v, %v", res, err)
 	}
@@ -287,6 +293,89 @@ func TestManyValues(t *testing.T) {
 	}
 }
 
+// A response teaches secrets only if it is a success of an endpoint that issues them. Its body decides which secrets it contains, whatever
+// its Content-Type says.
+func TestWhichAnswersTeach(t *testing.T) {
+	const object, form = `{"access_token":"canary-token-1","client_id":"canary-client-1","client_secret":"canary-client-1"}`, "access_token=canary-token-1&scope="
+	for _, tt := range []struct {
+		name   string
+		do     func(*http.Client, *http.Request) (*Response, error)
+		status int
+		kind   string
+		body   string
+		taught bool
+	}{
+		{"an endpoint that issues", DoIssuing, 200, "application/json", object, true},
+		{"JSON that is called a form", DoIssuing, 201, formType, object, true},
+		{"JSON that is called a page", DoIssuing, 200, "text/html", "\ufeff" + object, true},
+		{"a form", DoIssuing, 200, formType, form, true},
+		{"a form that is called JSON", DoIssuing, 200, "application/json", form, true},
+		{"a refusal", DoIssuing, 400, "application/json", object, false},
+		{"a redirect", DoIssuing, 300, "application/json", object, false},
+		{"metadata", Do, 200, "application/json", object, false},
+		{"a probe", DoHeader, 401, "application/json", object, false},
+	} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", tt.kind)
+			w.WriteHeader(tt.status)
+			io.WriteString(w, tt.body)
+		}))
+		defer s.Close()
+		for _, trace := range []io.Writer{nil, io.Discard} {
+			var k Secrets
+			c, _ := New(Options{Trace: trace})
+			req, _ := http.NewRequest(http.MethodPost, s.URL, nil)
+			if _, err := tt.do(k.Client(c), req); err != nil || k.Holds("canary-token-1") != tt.taught || k.Holds("canary-client-1") {
+				t.Errorf("%s: %v, learned %v; the client ID: %v", tt.name, err, k.Holds("canary-token-1"), k.Holds("canary-client-1"))
+			}
+		}
+	}
+}
+
+// An error body of more than MaxBody bytes is cut, and contains no secret either.
+func TestLongErrorsArriveClean(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusInternalServerError)
+		io.WriteString(w, "canary-token-0123456789 "+strings.Repeat("A", MaxBody))
+	}))
+	defer s.Close()
+	var k Secrets
+	k.Learn("canary-token-0123456789")
+	req, _ := http.NewRequest(http.MethodPost, s.URL, nil)
+	if res, err := DoHeader(k.Client(nil), req); err != nil || !strings.HasPrefix(string(res.Body), "[redacted] AAA") || len(res.Body) > MaxBody {
+		t.Errorf("%v, %d bytes: %.40s", err, len(res.Body), res.Body)
+	}
+	if res, err := Do(k.Client(nil), req); !errors.Is(err, ErrTooLarge) || strings.Contains(string(res.Body), "canary") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Masking changes nothing that an honest server needs, whatever another server or a user's header contains.
+func TestMaskingKeepsOurWords(t *testing.T) {
+	var k Secrets
+	k.Learn("connection+reset+by+peer", "unexpected EOF", "127.0.0.1:443~z", "application/json", "malformed+HTTP", "code_challenge_methods_supported")
+	for _, err := range []error{io.EOF, io.ErrUnexpectedEOF, fmt.Errorf("x: %w", io.ErrUnexpectedEOF), context.DeadlineExceeded, slowError(1), syscall.ECONNRESET,
+		&net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}, &net.OpError{Op: "proxyconnect", Err: &net.OpError{Op: "dial", Err: errors.New("127.0.0.1:443~z")}},
+		errors.New("malformed HTTP response \"x\"")} {
+		if got := k.CleanError(err); got.Error() != err.Error() {
+			t.Errorf("%v became %v", err, got)
+		}
+	}
+	for _, err := range []error{errors.New(`malformed HTTP response "127.0.0.1:443~z"`), &net.OpError{Op: "proxyconnect", Err: errors.New("certificate for 127.0.0.1:443~z")}} {
+		if got := k.CleanError(err); strings.Contains(got.Error(), "443~z") || !errors.Is(got, err) {
+			t.Errorf("got %v", got)
+		}
+	}
+	h := k.CleanHeader(http.Header{"Content-Type": {"application/json"}, "Link": {"</application/json>"}, "Www-Authenticate": {`Bearer realm="application/json"`}})
+	if h.Get("Content-Type") != "application/json" || h.Get("Link") != "</[redacted]>" || h.Get("Www-Authenticate") != `Bearer realm="[redacted]"` {
+		t.Errorf("got %v", h)
+	}
+	const metadata = `{"code_challenge_methods_supported":["S256"]}`
+	if got := k.finder(false, longValue).cleanBody([]byte(metadata), false); string(got) != metadata {
+		t.Errorf("got %s", got)
+	}
+}
+
 // What a server issues never changes what the program itself writes, and not the texts of another login.
 func TestServersChooseNoSecrets(t *testing.T) {
 	const line = `warning: the authorization server was "https://as.example.com/x", and is now "https://as2.example.com" (127.0.0.1:18501)`
@@ -303,7 +392,7 @@ func TestServersChooseNoSecrets(t *testing.T) {
 		data, _ := json.Marshal(map[string]string{"access_token": word, "client_secret": word})
 		answer = string(data)
 		req, _ := http.NewRequest(http.MethodPost, s.URL, nil)
-		if _, err := Do(hostile.Client(nil), req); err != nil {
+		if _, err := DoIssuing(hostile.Client(nil), req); err != nil {
 			t.Fatal(err)
 		}
 	}

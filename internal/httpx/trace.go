@@ -69,7 +69,7 @@ func (t *tracer) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	fmt.Fprintf(b, "< %s %s: %s (%v)\n", req.Method, redactURL(req.URL), Text(res.Status, 80), took)
 	b.writeHeader("< ", res.Header)
-	if read == readAny || read == readErrors && res.StatusCode >= http.StatusBadRequest { // the header may repeat secrets from the body, so the body is read first
+	if read != 0 && (read != readErrors || res.StatusCode >= http.StatusBadRequest) { // the header may repeat secrets from the body, so the body is read first
 		data, err := io.ReadAll(io.LimitReader(res.Body, MaxBody+1))
 		b.login.learnAnswer(req, res, data)
 		b.writeAnswer(res, data, len(data) <= maxTraced)

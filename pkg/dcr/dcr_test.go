@@ -118,6 +118,8 @@ func TestRegisterReadsTheAnswer(t *testing.T) {
 		{"rewritten redirect addresses: what was sent counts (LiteLLM)", nil, 201, `{"client_id":"c","redirect_uris":["https://other"]}`, Client{AuthMethod: "none"}},
 		{"empty scope", nil, 201, `{"client_id":"c","scope":""}`, Client{AuthMethod: "none"}},
 		{"narrowed scope", nil, 201, `{"client_id":"c","scope":"a"}`, Client{AuthMethod: "none", Scope: "a"}},
+		{"the registration access token in the registration address", nil, 201, `{"client_id":"c","registration_client_uri":"/register/canary-token","registration_access_token":"canary-token"}`,
+			Client{AuthMethod: "none", RegistrationURI: "ORIGIN/register/canary-token", RegistrationToken: "canary-token"}},
 		{"relative registration address", nil, 201, `{"client_id":"c","registration_client_uri":"/register/c","registration_access_token":"t"}`,
 			Client{AuthMethod: "none", RegistrationURI: "ORIGIN/register/c", RegistrationToken: "t"}},
 		{"registration address elsewhere: the token stays here", nil, 201,
@@ -254,18 +256,22 @@ func TestDelete(t *testing.T) {
 	status := http.StatusNoContent
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { seen = r; w.WriteHeader(status) }))
 	defer s.Close()
-	c := Client{ID: "c", RegistrationURI: s.URL + "/register/c", RegistrationToken: "canary"}
+	c := Client{ID: "c", RegistrationURI: s.URL + "/register/canary", RegistrationToken: "canary"}
 	if err := Delete(context.Background(), nil, c); err != nil {
 		t.Fatal(err)
 	}
-	if seen.Method != http.MethodDelete || seen.URL.Path != "/register/c" || seen.Header.Get("Authorization") != "Bearer canary" {
+	if seen.Method != http.MethodDelete || seen.URL.Path != "/register/canary" || seen.Header.Get("Authorization") != "Bearer canary" {
 		t.Errorf("asked %s %s", seen.Method, seen.URL)
 	}
 	for _, status = range []int{401, 404, 405, 500} {
 		var refused *Error
-		if err := Delete(context.Background(), nil, c); !errors.As(err, &refused) || refused.StatusCode != status {
+		if err := Delete(context.Background(), nil, c); !errors.As(err, &refused) || refused.StatusCode != status || strings.Contains(err.Error(), "canary") {
 			t.Errorf("%d: got %v", status, err)
 		}
+	}
+	s.Close()
+	if err := Delete(context.Background(), nil, c); err == nil || strings.Contains(err.Error(), "canary") {
+		t.Errorf("of a server that is gone: %v", err)
 	}
 	if err := Delete(context.Background(), nil, Client{}); !errors.Is(err, ErrNoClient) {
 		t.Errorf("without an address: %v", err)

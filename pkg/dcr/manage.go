@@ -8,7 +8,8 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// Delete deletes a dynamic registration (RFC 7592 §2.3). Delete returns ErrNoClient if the client has no registration URL.
+// Delete deletes a dynamic registration (RFC 7592 §2.3). Delete returns ErrNoClient if the client has no registration URL. Errors name only
+// the origin of this URL, because its path may contain the registration access token.
 func Delete(ctx context.Context, hc *http.Client, c Client) error {
 	if c.RegistrationURI == "" {
 		return fmt.Errorf("%s: %w: the server gave no URL to delete it", c.Issuer, ErrNoClient)
@@ -18,12 +19,13 @@ func Delete(ctx context.Context, hc *http.Client, c Client) error {
 		return err
 	}
 	req.Header.Set("Authorization", "Bearer "+string(c.RegistrationToken))
-	res, err := httpx.Do(hc, req)
+	origin := req.URL.Scheme + "://" + req.URL.Host
+	res, err := httpx.DoHeader(hc, req)
 	if err != nil {
-		return fmt.Errorf("deleting the client registration %s: %w", c.RegistrationURI, httpx.Bare(err))
+		return fmt.Errorf("deleting the client registration at %s: %w", origin, httpx.Bare(err))
 	}
 	if res.StatusCode < 200 || res.StatusCode > 299 {
-		return Options{}.refusalError(c.RegistrationURI, res)
+		return Options{}.refusalError(origin, res)
 	}
 	return nil
 }

@@ -141,7 +141,7 @@ func register(ctx context.Context, o Options, r registrationRequest) (Client, er
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json")
-	res, err := httpx.Do(o.HTTP, req)
+	res, err := httpx.DoIssuing(o.HTTP, req)
 	if err != nil {
 		return Client{}, fmt.Errorf("client registration %s: %w", endpoint, httpx.Bare(err))
 	}

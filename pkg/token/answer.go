@@ -99,13 +99,13 @@ func (e Endpoint) readObject(a *formResponse) (jsonObject, error) {
 
 // notAnObject returns the error for a response that is not a JSON object. GitHub sends a refusal as a form with status 200.
 func (a *formResponse) notAnObject(err error, now time.Time) error {
-	kind := a.Header.Get("Content-Type")
+	kind, _, _ := mime.ParseMediaType(a.Header.Get("Content-Type"))
 	r := httpx.ReadRefusal(&a.Response, now)
 	if r.Code != "" {
 		return a.refusalError(now)
 	}
 	reason := fmt.Sprintf("answered %d with %s, expected a JSON object (%s): %v", a.StatusCode, quoted(kind), expectedStatus[a.stage].section, err)
-	if r.Text != "" && strings.HasPrefix(kind, "text/html") { // show only the title of an HTML page, because other text may contain the token
+	if r.Text != "" && kind == "text/html" { // show only the title of an HTML page, because other text may contain the token
 		reason += fmt.Sprintf("; its title is %q", r.Text)
 	}
 	return a.malformedError(reason)

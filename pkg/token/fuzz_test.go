@@ -24,7 +24,7 @@ func FuzzAnswer(f *testing.F) {
 		`{"device_code":"d","user_code":"SECRET","verification_uri":"ssh://SECRET","interval":-1,"expires_in":1e18}`, "\ufeff{}", "<html>SECRET",
 		strings.Repeat("[", 100)} {
 		for _, status := range []int{200, 400, 503} {
-			f.Add(body, status, "application/json; SECRET", "https://as.example/SECRET?SECRET", "60", byte(status))
+			f.Add(body, status, "application/json", "https://as.example/SECRET?SECRET", "60", byte(status))
 		}
 	}
 	var secrets httpx.Secrets
@@ -33,7 +33,7 @@ func FuzzAnswer(f *testing.F) {
 		fill := func(s string) string { return strings.ReplaceAll(s, "SECRET", canary) }
 		e := Endpoint{URL: "https://as.example/token", Strict: mode&1 != 0, RequireDPoP: mode&2 != 0, Local: mode&4 != 0, Now: func() time.Time { return noon }}
 		a := &formResponse{stage: atToken, url: e.URL, sent: noon, exchange: mode&8 != 0, Response: httpx.Response{StatusCode: status, Body: secrets.CleanRefusal([]byte(fill(body))),
-			Header: secrets.CleanHeader(http.Header{"Content-Type": {fill(contentType)}, "Location": {fill(location)}, "Retry-After": {retry}})}}
+			Header: secrets.CleanHeader(http.Header{"Content-Type": {contentType + "; x=" + canary}, "Location": {fill(location)}, "Retry-After": {retry}})}}
 		if mode&8 != 0 {
 			a.requested = TypeIDJAG
 		}

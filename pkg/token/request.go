@@ -120,7 +120,11 @@ func (r formRequest) sendOnce(ctx context.Context) (a *formResponse, nonce strin
 	if err := ctx.Err(); err != nil {
 		return nil, "", a.noResponseError(nil, err, false)
 	}
-	res, err := httpx.Do(r.e.httpClient(), req)
+	do := httpx.Do
+	if r.stage == atToken || r.stage == atDevice {
+		do = httpx.DoIssuing
+	}
+	res, err := do(r.e.httpClient(), req)
 	if err != nil {
 		return nil, nonce, a.noResponseError(res, err, written.maybeSent())
 	}
