@@ -256,6 +256,48 @@ func fileMovesAfterTheLogin(t *testing.T, u user, auth, file, secret string) {
 	}
 }
 
+// Honest programs replace links too, as certbot and Kubernetes do. A trusted project's file that names such a link does not keep the user's own
+// login from using the link. The project's login uses the link again after trust.
+func TestProjectNamesAReplacedLink(t *testing.T) {
+	t.Parallel()
+	u := newUser(t)
+	link := filepath.Join(u.home, "live.jwt")
+	replace := func(target string) {
+		t.Helper()
+		_ = os.Remove(link)
+		target = filepath.Join(u.home, target)
+		if err := errors.Join(os.WriteFile(target, []byte(u.good.Assertion("ann", time.Hour)), 0o600), os.Symlink(target, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	replace("1.jwt")
+	own := []string{"login", u.good.URL(), "--name", "own", "--grant", "jwt_bearer", "--client-id", "demo-public", "--assertion-file", link}
+	u.must(t, exitDone, own...)
+	u.project(t, `{"mcpServers":{"theirs":{"url":"`+u.good.URL()+`","auth":{"grant":"jwt_bearer","clientId":"demo-public","assertionFile":"live.jwt"}}}}`)
+	u.must(t, exitDone, "trust")
+	u.must(t, exitDone, "login", "theirs")
+	replace("2.jwt")
+	u.must(t, exitDone, "refresh", "own")
+	u.must(t, exitDone, own...)
+	u.must(t, exitUsage, "refresh", "theirs")
+	u.must(t, exitUsage, "login", "theirs")
+	u.must(t, exitDone, "trust")
+	u.must(t, exitDone, "refresh", "theirs")
+	if err := os.Remove(filepath.Join(u.home, ".mcp.json")); err != nil {
+		t.Fatal(err)
+	}
+	u.must(t, exitDone, "trust", "--revoke", ".mcp.json")
+	if !strings.Contains(u.stderr.String(), "is no longer trusted") {
+		t.Errorf("stderr: %s", u.stderr.String())
+	}
+	replace("3.jwt")
+	u.must(t, exitUsage, "refresh", "theirs")
+	u.must(t, exitDone, "login", u.good.URL(), "--name", "theirs", "--assertion-file", link)
+	replace("4.jwt")
+	u.must(t, exitDone, "refresh", "own")
+	u.must(t, exitDone, "refresh", "theirs")
+}
+
 // Until a project's file is trusted, its headers are not sent with the token of a stored login. Without a login they are sent, but their
 // values do not count as secrets of the user: exec does not remove variables with these values.
 func TestProjectAddsHeaders(t *testing.T) {

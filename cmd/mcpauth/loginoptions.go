@@ -96,6 +96,7 @@ func (o loginOptions) applyTo(t *flow.Target) {
 	s.DPoP = cmp.Or(s.DPoP, configured.DPoP)
 	s.CallbackHost = cmp.Or(s.CallbackHost, configured.CallbackHost)
 	s.CallbackPort = cmp.Or(s.CallbackPort, configured.CallbackPort)
+	s.ApprovedFiles = configured.ApprovedFiles
 	s.CertFile, s.CertKeyFile = configured.CertFile, configured.CertKeyFile
 	if s.Scopes = scopesOf(&o.scopes); len(s.Scopes) == 0 {
 		s.Scopes = configured.Scopes

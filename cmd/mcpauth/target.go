@@ -232,8 +232,10 @@ func (p *program) readEntry(ctx context.Context, file *config.File, raw config.E
 		t.Profile = raw.Name
 		return server{target: t}, errorInFile(raw, err)
 	}
+	var files map[string]string
 	if raw.Found {
-		if err := p.checkTrusted(ctx, raw); err != nil {
+		files = p.filesOf(raw)
+		if err := p.checkTrusted(ctx, raw, files); err != nil {
 			return server{}, err
 		}
 	}
@@ -247,9 +249,9 @@ func (p *program) readEntry(ctx context.Context, file *config.File, raw config.E
 	if err != nil {
 		return s, errorInFile(e, err)
 	}
-	s.target.Profile, s.target.Header = e.Name, http.Header{}
+	s.target.Profile, s.target.Header, s.target.ApprovedFiles = e.Name, http.Header{}, files
 	if raw.Found && len(e.Headers) > 0 {
-		s.untrusted = p.checkListed(ctx, raw)
+		s.untrusted = p.checkListed(ctx, raw, files)
 	}
 	for name, value := range e.Headers {
 		if s.untrusted == nil { // headers from an untrusted file are not secrets of the user

@@ -29,7 +29,7 @@ const trustNote = "trusted"
 // trustedFile describes a project's file as it was when the user trusted it.
 type trustedFile struct {
 	Path  string            `json:"path"`
-	Sum   string            `json:"sha256"` // empty: trust was revoked, but logins may still use the files
+	Sum   string            `json:"sha256"`
 	At    time.Time         `json:"trusted_at"`
 	Files map[string]string `json:"files"` // the real path of each file that the project's file names
 }
@@ -70,15 +70,16 @@ func trustCommand(p *program) *cli.Command {
 // checkTrusted returns an error if an entry needs trust and the user has not trusted the file in its current state. An entry of a project's
 // file needs trust if it uses variables, auth or files. storedLoginCheck checks the headers of an entry, because headers need trust only if
 // a login is stored.
-func (p *program) checkTrusted(ctx context.Context, e config.Entry) error {
+func (p *program) checkTrusted(ctx context.Context, e config.Entry, files map[string]string) error {
 	if !e.Found || e.Skipped != "" || e.Uses(p.getenv).Nothing() {
 		return nil
 	}
-	return p.checkListed(ctx, e)
+	return p.checkListed(ctx, e, files)
 }
 
-// checkListed returns an error if the user has not trusted the file of an entry in its current state.
-func (p *program) checkListed(ctx context.Context, e config.Entry) error {
+// checkListed returns an error if the user has not trusted the file of an entry in its current state. The argument files is the result of
+// filesOf.
+func (p *program) checkListed(ctx context.Context, e config.Entry, files map[string]string) error {
 	if err := checkPrintable(e.Path); err != nil {
 		return err
 	}
@@ -86,13 +87,13 @@ func (p *program) checkListed(ctx context.Context, e config.Entry) error {
 	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(known, func(f trustedFile) bool { return f.Path == e.Path && f.Sum != "" })
+	i := slices.IndexFunc(known, func(f trustedFile) bool { return f.Path == e.Path })
 	switch {
 	case i < 0:
 		return p.untrustedError(e, "is not trusted")
 	case known[i].Sum != e.Sum:
 		return p.untrustedError(e, "has changed since it was trusted")
-	case known[i].hasMovedFile(p.filesOf(e)):
+	case known[i].hasMovedFile(files):
 		return p.untrustedError(e, "names files that point elsewhere since it was trusted")
 	}
 	return nil
@@ -117,20 +118,19 @@ func (f trustedFile) hasMovedFile(files map[string]string) bool {
 	return false
 }
 
-// checkUnmoved checks a file that a project's file names, such as a private key. If the real path of the file has changed since the user
-// trusted the project's file, checkUnmoved returns an error. Renewals call checkUnmoved too, because they read the same files as the login.
-func (p *program) checkUnmoved(file string) error {
+// checkUnmoved checks a file of a login that was made with a project's file. If the real path of the file has changed since the login,
+// checkUnmoved returns an error, unless the user has trusted a project's file that names the file with its new real path.
+func (p *program) checkUnmoved(file, approved string) error {
+	real := realPath(file)
+	if real == approved {
+		return nil
+	}
 	known, err := p.trustedFiles(context.Background())
-	if err != nil {
+	if err != nil || slices.ContainsFunc(known, func(f trustedFile) bool { return f.Files[file] == real }) {
 		return err
 	}
-	for _, f := range known {
-		if real, named := f.Files[file]; named && real != realPath(file) {
-			return &configError{message: fmt.Sprintf("%s points elsewhere since %s, which names it, was trusted", file, f.Path),
-				hint: "look at the file, then: mcpauth trust " + shellWord(removeControls(f.Path)) + "; if that no longer names the file, log in again"}
-		}
-	}
-	return nil
+	return &configError{message: fmt.Sprintf("%s points elsewhere since a login with a project's file: to %s", file, real),
+		hint: "look at the file; to use it, trust the project's file again (mcpauth trust FILE), or log in with --client-key or --assertion-file"}
 }
 
 func (p *program) untrustedError(e config.Entry, state string) error {
@@ -191,10 +191,7 @@ func (p *program) trustFile(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	err = p.changeTrusted(ctx, path, func(f *trustedFile) {
-		f.Sum, f.At = now.Sum, now.At
-		maps.Copy(f.Files, now.Files) // files of earlier versions of the project's file stay, because a login may still use them
-	})
+	_, err = p.replaceTrusted(ctx, path, now)
 	if err != nil || p.out.json {
 		return err
 	}
@@ -241,9 +238,6 @@ func (p *program) listTrusted(ctx context.Context) error {
 	}
 	rows, cells := []row{}, [][]string{}
 	for _, f := range known {
-		if f.Sum == "" {
-			continue
-		}
 		state := "trusted"
 		if file, err := config.Load(ctx, config.Places{Project: f.Path}); err != nil {
 			state = "unreadable"
@@ -272,8 +266,7 @@ func (p *program) revokeTrust(ctx context.Context, name string) error {
 			return err
 		}
 	}
-	was := false
-	err := p.changeTrusted(ctx, path, func(f *trustedFile) { was, f.Sum = f.Sum != "", "" })
+	was, err := p.replaceTrusted(ctx, path)
 	switch {
 	case err != nil:
 		return err
@@ -324,15 +317,18 @@ func checkPrintable(path string) error {
 	return &configError{message: fmt.Sprintf("%s cannot be trusted, because its path has characters that cannot be shown", path), hint: "rename the folder or the file"}
 }
 
-// realPath returns the absolute path without symbolic links.
+// realPath returns the absolute path without symbolic links. If the file does not exist, realPath resolves its folder.
 func realPath(path string) string {
 	if absolute, err := filepath.Abs(path); err == nil {
 		path = absolute
 	}
+	folder := filepath.Dir(path)
 	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real
+		return real
+	} else if folder == path {
+		return path
 	}
-	return path
+	return filepath.Join(realPath(folder), filepath.Base(path))
 }
 
 // trustedFiles reads the list of trusted files.
@@ -352,7 +348,8 @@ func (p *program) trustedFiles(ctx context.Context) ([]trustedFile, error) {
 	if err := json.Unmarshal(data, &known); err != nil {
 		return nil, fmt.Errorf("the list of trusted files: %w", keystore.ErrCorrupt)
 	}
-	for i, f := range known { // earlier versions stored absolute paths as the project's file spelt them
+	known = slices.DeleteFunc(known, func(f trustedFile) bool { return f.Sum == "" }) // earlier versions kept records whose trust was revoked
+	for i, f := range known {                                                         // earlier versions stored absolute paths as the project's file spelt them
 		known[i].Files = map[string]string{}
 		for file, real := range f.Files {
 			known[i].Files[filepath.Clean(file)] = real
@@ -361,30 +358,26 @@ func (p *program) trustedFiles(ctx context.Context) ([]trustedFile, error) {
 	return known, nil
 }
 
-// changeTrusted changes the record of one file in the list of trusted files. A lock prevents two processes from changing the list at the same
-// time.
-func (p *program) changeTrusted(ctx context.Context, path string, change func(*trustedFile)) error {
+// replaceTrusted replaces the record of one file in the list of trusted files, and reports whether there was one. Without now, the record is
+// removed. A lock prevents two processes from changing the list at the same time.
+func (p *program) replaceTrusted(ctx context.Context, path string, now ...trustedFile) (was bool, err error) {
 	store, err := p.openStore(keystore.File)
 	if err != nil {
-		return err
+		return false, err
 	}
 	unlock, err := store.Lock(ctx, trustKey(), trustNote)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer unlock()
 	known, err := p.trustedFiles(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
-	i := slices.IndexFunc(known, func(f trustedFile) bool { return f.Path == path })
-	if i < 0 {
-		i, known = len(known), append(known, trustedFile{Path: path, Files: map[string]string{}})
-	}
-	change(&known[i])
-	data, err := json.Marshal(known)
+	others := slices.DeleteFunc(slices.Clone(known), func(f trustedFile) bool { return f.Path == path })
+	data, err := json.Marshal(append(others, now...))
 	if err != nil {
-		return err
+		return false, err
 	}
-	return store.Note(ctx, trustKey(), trustNote, data)
+	return len(others) < len(known), store.Note(ctx, trustKey(), trustNote, data)
 }

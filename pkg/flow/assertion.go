@@ -87,7 +87,7 @@ func (c *Client) fetchAssertion(ctx context.Context, s Settings, issuer string) 
 	}
 	switch kind {
 	case "":
-		if err := c.guardFile(s.AssertionFile); err != nil {
+		if err := c.guardFile(s, s.AssertionFile); err != nil {
 			return "", err
 		}
 		return readAssertion("assertion", s.AssertionFile)

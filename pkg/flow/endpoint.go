@@ -23,7 +23,7 @@ func (c *Client) tokenEndpoint(cred credential) (token.Endpoint, error) {
 	}
 	e.Client = token.ClientAuth{ID: cred.Client.ID, Secret: cred.Client.Secret, Method: cred.Client.AuthMethod, Audience: cred.Issuer, Algs: cred.Endpoints.SigningAlgs}
 	if cred.Client.AuthMethod == "private_key_jwt" {
-		if err := c.guardFile(cred.Settings.ClientKeyFile); err != nil {
+		if err := c.guardFile(cred.Settings, cred.Settings.ClientKeyFile); err != nil {
 			return e, err
 		}
 		if e.Client.Key, err = loadKey(cred.Settings.ClientKeyFile); err != nil {
@@ -134,11 +134,12 @@ func (c *Client) nonInteractiveToken(ctx context.Context, e token.Endpoint, cred
 }
 
 // guardFile calls Client.Guard for a file that a renewal reads, because the file may have changed since the login.
-func (c *Client) guardFile(file string) error {
-	if c.Guard == nil {
+func (c *Client) guardFile(s Settings, file string) error {
+	approved, ok := s.ApprovedFiles[file]
+	if !ok || c.Guard == nil {
 		return nil
 	}
-	return c.Guard(file)
+	return c.Guard(file, approved)
 }
 
 func loadKey(file string) (*token.Key, error) {

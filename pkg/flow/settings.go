@@ -36,6 +36,10 @@ type Settings struct {
 	CertKeyFile       string   `json:"cert_key_file,omitempty"`       // PEM private key of the certificate; empty: CertFile contains it
 	ExpectAccount     string   `json:"expect_account,omitempty"`      // the login fails if it is for another account, see Status.Account; empty: any account
 
+	// ApprovedFiles maps ClientKeyFile and AssertionFile to the paths without links that the user approved, if a stranger's configuration file
+	// names them; see Client.Guard. A file that the user names is not listed, so that it may be a link that other programs replace.
+	ApprovedFiles map[string]string `json:"approved_files,omitempty"`
+
 	// Settings for servers that deviate from the specifications.
 	Resource       string      `json:"resource,omitempty"`         // value of the resource parameter; empty: the value in the resource metadata
 	NoResource     bool        `json:"no_resource,omitempty"`      // leave the resource parameter out
@@ -116,6 +120,9 @@ func (stored Settings) Overlay(given Settings) Settings {
 		}
 		s.IDP = cmp.Or(given.IDP, stored.IDP)
 	}
+	if given.ClientKeyFile == "" && given.AssertionFile == "" {
+		s.ApprovedFiles = stored.ApprovedFiles
+	}
 	if given.CertFile == "" {
 		s.CertFile, s.CertKeyFile = stored.CertFile, stored.CertKeyFile
 	}
@@ -157,7 +164,7 @@ func (s Settings) Difference(given Settings) (name string, own, other any) {
 		own, other = ours.FieldByIndex(field.Index).Interface(), value.Interface()
 		name, _, _ = strings.Cut(field.Tag.Get("json"), ",")
 		scopes, isScopes := other.([]string)
-		if value.IsZero() || name == "-" || reflect.DeepEqual(own, other) || isScopes && len(missingScopes(scopes, s.Scopes)) == 0 {
+		if value.IsZero() || name == "-" || name == "approved_files" || reflect.DeepEqual(own, other) || isScopes && len(missingScopes(scopes, s.Scopes)) == 0 {
 			continue
 		}
 		return name, own, other
