@@ -32,7 +32,7 @@ func (p *program) loginClient() (*flow.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &flow.Client{Store: store, HTTP: hc, Report: loginDialogue{program: p}.printEvent, Version: p.version, Guard: p.checkUnmoved, Secrets: &p.out.secrets,
+	c := &flow.Client{Store: store, HTTP: hc, Report: loginDialogue{program: p}.printEvent, Version: p.version, Guard: p.checkUnmoved,
 		Environ: func() []string { return p.childEnvironment(os.Environ(), nil) }}
 	p.flowClient.Store(c)
 	return c, nil
@@ -236,7 +236,7 @@ func (p *program) mcpClient(ctx context.Context, t flow.Target, authorize *flow.
 	}
 	c, stored := p.flowClient.Load(), flow.Status{}
 	if c == nil { // a static token needs no store
-		c = &flow.Client{HTTP: hc, Secrets: &p.out.secrets}
+		c = &flow.Client{HTTP: hc}
 	} else if st, err := c.Status(ctx, t); err == nil { // an error of the store is reported later, when the token is needed
 		stored = st
 	}

@@ -52,7 +52,7 @@ func runDiscover(ctx context.Context, p *program, word string, o loginOptions) e
 		if err != nil {
 			return err
 		}
-		c = &flow.Client{HTTP: hc, Secrets: &p.out.secrets, Report: loginDialogue{program: p}.printEvent}
+		c = &flow.Client{HTTP: hc, Report: loginDialogue{program: p}.printEvent}
 	}
 	d, failed := c.Discover(ctx, t, o.flow)
 	if failed != nil {

@@ -4,12 +4,12 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"io"
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"sync"
+	"unicode"
 )
 
 const (
@@ -42,11 +42,12 @@ type secret struct {
 type origin int
 
 const (
-	kept       origin = iota // passed to Learn
-	sent                     // in a request
-	received                 // in a response; separate from sent, so that a server that sends many secrets cannot displace the sent ones
-	ofUser                   // a value of the user
-	identifier               // a UUID of the user, which a server may use in its texts
+	kept           origin = iota // passed to Learn
+	sent                         // in a request
+	received                     // in a response; separate from sent, so that a server that sends many secrets cannot displace the sent ones
+	ofUser                       // a value of the user
+	ofSecretHeader               // a value of a header whose name says that it is a secret, of at least minToken bytes
+	identifier                   // a UUID or URL of the user, which a server may use in its texts
 )
 
 // Learn adds credentials.
@@ -97,31 +98,36 @@ func (s *Secrets) dropOldest(from origin, limit int) {
 }
 
 // AddValues adds values of the user, such as those of variables. Only a complete value counts, because its beginning may be ordinary text. A
-// server may use a value that is only an origin, a UUID, or shorter than longValue bytes.
-func (s *Secrets) AddValues(values ...string) {
+// server may use a value that is public by its form, and a value shorter than longValue bytes.
+func (s *Secrets) AddValues(values ...string) { s.addValues(ofUser, values) }
+
+func (s *Secrets) addValues(from origin, values []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, v := range values {
-		if _, known := s.values[v]; known || len(v) < minToken || isOrigin(v) || s.isTyped(v) {
+		known := s.values[v]
+		if len(v) < minToken || from == ofUser && (known != nil || isName(v)) || s.isTyped(v) {
 			continue
 		}
 		if s.values == nil {
 			s.values = map[string]*secret{}
 		}
-		s.values[v], s.messages = &secret{text: v, origin: ofUser}, nil
-		if isUUID(v) {
+		s.values[v], s.messages = &secret{text: v, origin: from}, nil
+		if from == ofUser && (isUUID(v) || isURL(v)) {
 			s.values[v].origin = identifier
 		}
 	}
 }
 
-// AddHeader adds the secrets in a header of the user. The secrets in an Authorization header are credentials. If the name of the header says
-// that the value is an identifier, such as X-Tenant, the header contains no secret.
+// AddHeader adds the secrets in a header of the user. The secrets in an Authorization header are credentials. The name of another header may
+// say that its value is a secret, such as X-Api-Key, or only an identifier, such as X-Tenant.
 func (s *Secrets) AddHeader(name, value string) {
 	secrets := HeaderSecrets(name, value)
 	switch {
 	case strings.EqualFold(name, "Authorization"):
 		s.Learn(secrets...)
+	case namesSecret(name):
+		s.addValues(ofSecretHeader, secrets)
 	case namesIdentifier(name):
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -132,17 +138,6 @@ func (s *Secrets) AddHeader(name, value string) {
 	default:
 		s.AddValues(secrets...)
 	}
-}
-
-// AddAll adds the values of another Secrets. If other is nil, AddAll does nothing.
-func (s *Secrets) AddAll(other *Secrets) {
-	if other == nil {
-		return
-	}
-	other.mu.Lock()
-	values := slices.Collect(maps.Keys(other.values))
-	other.mu.Unlock()
-	s.AddValues(values...)
 }
 
 // AddTyped adds texts that the user typed for this login, such as the server's URL. Servers may use every secret that these texts contain.
@@ -236,7 +231,7 @@ func (s *Secrets) finder(parts bool, minLength int) *finder {
 func (s *Secrets) newFinder(parts bool, minLength int) *finder {
 	f := &finder{}
 	for _, c := range s.credentials {
-		if parts || len(c.text) >= minToken {
+		if parts || len(c.text) >= minToken && !(len(c.text) < longValue && isSmall(c.text)) { // a word such as development may be part of a URL
 			f.whole = append(f.whole, c.inLowerCase()...)
 		}
 	}
@@ -244,7 +239,7 @@ func (s *Secrets) newFinder(parts bool, minLength int) *finder {
 		f.addParts()
 	}
 	for _, v := range s.values {
-		if v.origin != identifier && len(v.text) >= minLength {
+		if v.origin == ofSecretHeader || v.origin == ofUser && len(v.text) >= minLength {
 			f.whole = append(f.whole, v.inLowerCase()...)
 		}
 	}
@@ -263,15 +258,20 @@ func (s *secret) inLowerCase() []string {
 func authorizationSecrets(authorization string) []string {
 	scheme, rest, ok := strings.Cut(authorization, " ")
 	if !ok {
-		return []string{authorization}
+		rest = authorization
 	}
 	all := []string{rest}
+	for parameter := range strings.SplitSeq(rest, ",") { // such as token="V"
+		if name, v, ok := strings.Cut(strings.TrimSpace(parameter), "="); ok && namesSecret(name) {
+			all = append(all, strings.Trim(v, `"`))
+		}
+	}
 	if !strings.EqualFold(scheme, "Basic") {
 		return all
 	}
 	pair, err := base64.StdEncoding.DecodeString(rest)
-	_, secret, ok := strings.Cut(string(pair), ":")
-	if err != nil || !ok {
+	id, secret, ok := strings.Cut(string(pair), ":")
+	if err != nil || !ok || id == secret {
 		return all
 	}
 	if plain, err := url.QueryUnescape(secret); err == nil {
@@ -337,7 +337,7 @@ func HeaderSecrets(name, value string) []string {
 	if name == "Cookie" {
 		for pair := range strings.SplitSeq(value, ";") {
 			if _, v, ok := strings.Cut(pair, "="); ok {
-				all = append(all, strings.TrimSpace(v))
+				all = append(all, strings.Trim(v, ` "`))
 			}
 		}
 	}
@@ -355,21 +355,61 @@ func requestSecrets(h http.Header) []string {
 	return all
 }
 
-// namesIdentifier reports whether the name of a header says that its value is an identifier, such as that of a tenant, and not a secret.
-func namesIdentifier(name string) bool {
-	name = strings.ToLower(name)
-	for _, part := range []string{"tenant", "org", "account", "user", "workspace", "project", "team", "region"} {
-		if strings.Contains(name, part) {
-			return true
-		}
-	}
-	return strings.HasSuffix(name, "-id")
+// namesSecret reports whether a word in the name of a header or parameter says that the value is a secret. The words may be joined, as in
+// X-Apikey, because net/http changes the case of names.
+func namesSecret(name string) bool {
+	return slices.ContainsFunc(nameWords(name), func(word string) bool {
+		return slices.ContainsFunc([]string{"token", "key", "secret", "auth", "authorization", "password", "pass", "session", "credential", "cookie", "jwt", "bearer",
+			"signature"}, func(end string) bool { return strings.HasSuffix(strings.TrimSuffix(word, "s"), end) })
+	})
 }
 
-// isOrigin reports whether a text is only the origin of a URL.
-func isOrigin(s string) bool {
+// namesIdentifier reports whether a word in the name of a header says that its value is an identifier, such as that of a tenant.
+func namesIdentifier(name string) bool {
+	return slices.ContainsFunc(nameWords(name), func(word string) bool {
+		return word == "id" || slices.Contains([]string{"tenant", "org", "organization", "account", "user", "workspace", "project", "team", "region"}, strings.TrimSuffix(word, "id"))
+	})
+}
+
+// nameWords returns the words of a name in lower case. A new word begins after '-' or '_', and at a capital after a small letter.
+func nameWords(name string) []string {
+	var b strings.Builder
+	small := false
+	for _, r := range name {
+		if small && unicode.IsUpper(r) {
+			b.WriteByte('-')
+		}
+		small = unicode.IsLower(r)
+		b.WriteRune(unicode.ToLower(r))
+	}
+	return strings.FieldsFunc(b.String(), func(r rune) bool { return r == '-' || r == '_' })
+}
+
+// isName reports whether a text is an origin, a host name, an e-mail address or a media type, which are no secrets.
+func isName(s string) bool {
 	u, err := url.Parse(s)
-	return err == nil && strings.TrimSuffix(u.String(), "/") == u.Scheme+"://"+u.Host
+	_, domain, isMail := strings.Cut(s, "@")
+	kind, _, isMedia := strings.Cut(s, "/")
+	return err == nil && strings.TrimSuffix(u.String(), "/") == u.Scheme+"://"+u.Host || isHost(s) || isMail && isHost(domain) ||
+		isMedia && slices.Contains([]string{"application", "audio", "image", "text", "video"}, kind)
+}
+
+// isHost reports whether a text is a host name with a top-level domain.
+func isHost(s string) bool {
+	labels := strings.Split(s, ".")
+	top := labels[len(labels)-1]
+	return len(labels) > 1 && len(top) > 1 && isSmall(top) && !slices.ContainsFunc(labels, func(label string) bool {
+		return label == "" || len(label) > 63 || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-") != ""
+	})
+}
+
+// isSmall reports whether a text consists of the letters a to z.
+func isSmall(s string) bool { return strings.Trim(s, "abcdefghijklmnopqrstuvwxyz") == "" }
+
+// isURL reports whether a text is a URL without credentials and a query.
+func isURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.User == nil && u.RawQuery == ""
 }
 
 // isUUID reports whether a text has the form of RFC 9562 §4.

@@ -43,7 +43,7 @@ func TestSecrets(t *testing.T) {
 		{"a short value", "short value, abc", "short value, abc", false},
 		{"a short credential", "is sh0rt", "is [redacted]", false},
 		{"the origin of a server", "https://mcp.example.com/mcp", "https://mcp.example.com/mcp", false},
-		{"a secret URL", "https://hooks.example.com/canary", "[redacted]", true},
+		{"a URL", "https://hooks.example.com/canary", "https://hooks.example.com/canary", false},
 		{"nothing", "", "", false},
 	} {
 		if got := k.Clean(tt.in); got != tt.clean {
@@ -159,7 +159,11 @@ func TestHeaderSecrets(t *testing.T) {
 		{"X-Key", "Bearer canary", []string{"canary", "Bearer canary"}},
 		{"authorization", "Bearer canary", []string{"canary"}},
 		{"Authorization", "Basic " + basic, []string{basic, "pass word", "pass%20word"}},
-		{"Cookie", "theme=dark; session=canary=1", []string{"session=canary=1", "theme=dark; session=canary=1", "dark", "canary=1"}},
+		{"Cookie", "theme=dark; session=canary=1", []string{"session=canary=1", "canary=1", "theme=dark; session=canary=1", "dark", "canary=1"}},
+		{"Cookie", `a="canary-1"`, []string{`a="canary-1"`, `a="canary-1"`, "canary-1"}},
+		{"Authorization", `Token token="canary-1", v=1`, []string{`token="canary-1", v=1`, "canary-1"}},
+		{"X-Api-Key", "key=canary-1", []string{"key=canary-1", "canary-1", "key=canary-1"}},
+		{"Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte("ann:ann")), []string{base64.StdEncoding.EncodeToString([]byte("ann:ann"))}},
 		{"user-agent", "Mozilla/5.0", nil},
 		{"Mcp-Param-Region", "eu-central-1", nil},
 	} {
@@ -432,6 +436,42 @@ func TestIdentifiersInHeaders(t *testing.T) {
 	}
 	if k.AddHeader("authorization", "Bearer "+id); !k.Holds("https://as.example/"+id) || k.MayStore(id) {
 		t.Error("a UUID that is a bearer token counts as an identifier")
+	}
+}
+
+// The name and the form of a header decide whether a server may use its value.
+func TestWhichHeadersAreSecrets(t *testing.T) {
+	const id = "9a1f7c1e-35c2-4a0e-8b9d-6f0d2b3c4d5e"
+	for _, tt := range []struct {
+		name, value  string
+		secret, kept bool // kept: may be stored
+	}{
+		{"X-Api-Key", id, true, false}, {"X-Apikey", "hunter2hunter", true, false}, {"XAccessTokens", "hunter2h", true, false}, {"X-Api-Key", "hunter2", false, true},
+		{"X-Account-Token", "sk-live-0123456789", true, false}, {"User_Api_Key", "https://mcp.example/x", true, false}, {"Cookie", "dark-mode", true, false},
+		{"X-Orgid", "acme-corporation-of-x", false, true}, {"X-Request-Id", "acme-corporation-of-x", false, true}, {"X-Video", "acme-corporation-of-x", true, false},
+		{"X-Custom", "acme-corp", false, false}, {"X-Custom", "acme-corporation-of-x", true, false}, {"X-Custom", id, false, true},
+		{"X-Okta-Domain", "dev-12345678.okta.com", false, true}, {"X-Target", "https://mcp.example/a/b", false, true}, {"X-Target", "https://mcp.example/?k=canary", true, false},
+		{"From", "alice.longname@example.com", false, true}, {"X-Response-Format", "application/json", false, true}, {"X-Custom", "eyJhbGciOi.eyJzdWIi.c2lnbmF0", true, false},
+	} {
+		var k Secrets
+		k.AddHeader(tt.name, tt.value)
+		if text := "x " + tt.value; k.Holds(text) != tt.secret || k.MayStore(text) != tt.kept {
+			t.Errorf("%s: %s: secret %v, kept %v", tt.name, tt.value, k.Holds(text), k.MayStore(text))
+		}
+	}
+}
+
+// A short client secret that is an ordinary word counts only in refusals. The state and a client secret that equals the client ID are public.
+func TestPublicCredentials(t *testing.T) {
+	var k Secrets
+	k.Learn("development")
+	if k.Holds("https://as/realms/development") || k.Clean("not development") != "not [redacted]" {
+		t.Error("a word does not count in refusals, or counts elsewhere")
+	}
+	req, _ := http.NewRequest(http.MethodPost, "https://as", strings.NewReader("state=canary-state-1&client_id=canary-id-1&client_secret=canary-id-1&code=canary-code-1"))
+	req.Header.Set("Content-Type", formType)
+	if k.learnRequest(req, true); k.Holds("canary-state-1") || k.Holds("canary-id-1") || !k.Holds("canary-code-1") {
+		t.Error("the state or the client ID counts as a secret, or the code does not")
 	}
 }
 

@@ -201,11 +201,12 @@ func redactURL(u *url.URL) string {
 	return Text(c.Redacted(), 2000)
 }
 
-// formSecrets returns the values of the secret fields of a form.
+// formSecrets returns the values of the secret fields of a form. The state is public, because the authorization URL contains it. So is a
+// client secret that equals the client ID.
 func formSecrets(form url.Values) []string {
 	var all []string
 	for name, values := range form {
-		if secretName(name) {
+		if secretName(name) && name != "state" && !(name == "client_secret" && form.Get(name) == form.Get("client_id")) {
 			all = append(all, values...)
 		}
 	}

@@ -35,7 +35,6 @@ type Client struct {
 	Report  func(Event)                                     // receives progress events, from several goroutines; may be nil
 	Version string                                          // version of the program, sent in registrations
 	Environ func() []string                                 // environment of a command that prints an assertion; nil: os.Environ
-	Secrets *httpx.Secrets                                  // values of the user that are secrets of every login, see LoginSecrets; may be nil
 	Guard   func(file, approved string) error               // called before a file in Settings.ApprovedFiles is used; its error stops the request; may be nil
 
 	jobs    task.Group[credential]

@@ -25,7 +25,6 @@ func (c *Client) LoginSecrets(t Target) *httpx.Secrets {
 		c.secretsOf[t.key()] = s
 	}
 	t.Settings.addTo(s, t.URL)
-	s.AddAll(c.Secrets)
 	for name, values := range t.Header {
 		for _, value := range values {
 			s.AddHeader(name, value)
@@ -36,7 +35,7 @@ func (c *Client) LoginSecrets(t Target) *httpx.Secrets {
 
 // addTo adds the secrets in the settings, and the texts that the user typed.
 func (set Settings) addTo(s *httpx.Secrets, typed ...string) {
-	typed = append(append(typed, set.Issuer, set.Resource, set.ClientID, set.ClientMetadataURL, set.IDP.Issuer, set.IDP.TokenEndpoint, set.IDP.ClientID), set.Scopes...)
+	typed = append(append(typed, set.Issuer, set.Resource, set.ClientID, set.ClientMetadataURL, set.IDP.Issuer, set.IDP.TokenEndpoint, set.IDP.ClientID, set.ExpectAccount), set.Scopes...)
 	for _, p := range set.AuthParams {
 		typed = append(typed, p[1])
 	}
@@ -63,7 +62,10 @@ func (c *Client) learnSecrets(t Target, cred credential) {
 			clients = append(clients, *login.NextClient)
 		}
 		for _, client := range clients {
-			s.Learn(string(client.Secret), string(client.RegistrationToken))
+			if string(client.Secret) != client.ID { // otherwise, the secret is public
+				s.Learn(string(client.Secret))
+			}
+			s.Learn(string(client.RegistrationToken))
 		}
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"mcpauth/internal/demo"
-	"mcpauth/internal/httpx"
 	"mcpauth/pkg/token"
 )
 
@@ -19,14 +18,14 @@ func (b *bench) setAccount(t *testing.T, account string) {
 	b.set(t, "token:set.id_token=eyJhbGciOiJub25lIn0."+claims+".eA")
 }
 
-// The name of an account is compared with the expected one even if it is also the value of a header. It is not stored then.
+// The name of an account is compared with the expected one and stored, even if it is also the value of a header.
 func TestAccountInAHeader(t *testing.T) {
 	b := newBench(t, demo.Options{})
-	b.c.Secrets = &httpx.Secrets{}
-	b.c.Secrets.AddValues("ann-of-a-long-name@example.com")
-	b.setAccount(t, "ann-of-a-long-name@example.com")
-	b.t.ExpectAccount = "ann-of-a-long-name@example.com"
-	if s := b.login(t); s.Account != "" {
+	const account = "ann-of-a-long-name@example.com"
+	b.t.Header = http.Header{"X-Api-Key": {account}}
+	b.setAccount(t, account)
+	b.t.ExpectAccount = account
+	if s := b.login(t); s.Account != account {
 		t.Errorf("the account %q is stored", s.Account)
 	}
 	b.setAccount(t, "")
@@ -74,24 +73,23 @@ func TestRefusedGrantIsRevoked(t *testing.T) {
 	}
 }
 
-// A server may use a value that the user typed for this login, even if a variable or a header has the same value.
+// A server may use a value that the user typed for this login, even if a header has the same value.
 func TestTypedValuesAreNoSecrets(t *testing.T) {
 	const value = "0b1e9e4c-tenant-of-the-user"
-	c := &Client{Secrets: &httpx.Secrets{}}
-	c.Secrets.AddValues(value)
+	c := &Client{}
 	for name, tt := range map[string]struct {
 		t    Target
 		held bool
 	}{
 		"not typed":            {Target{URL: "https://a"}, true},
-		"in a header":          {Target{URL: "https://b", Header: http.Header{"X-Key": {value}}}, true},
 		"in the server's URL":  {Target{URL: "https://c/" + value}, false},
 		"as the client ID":     {Target{URL: "https://d", Settings: Settings{ClientID: value}}, false},
 		"in --issuer":          {Target{URL: "https://e", Settings: Settings{Issuer: "https://as/" + value}}, false},
 		"in --idp-issuer":      {Target{URL: "https://f", Settings: Settings{IDP: IDP{Issuer: "https://idp/" + value}}}, false},
 		"in an authorize flag": {Target{URL: "https://g", Settings: Settings{AuthParams: [][2]string{{"tenant", value}}}}, false},
 	} {
-		c.LoginSecrets(Target{URL: tt.t.URL}) // before the settings are complete
+		tt.t.Header = http.Header{"X-Key": {value}}
+		c.LoginSecrets(Target{URL: tt.t.URL, Header: tt.t.Header}) // before the settings are complete
 		if s := c.LoginSecrets(tt.t); s.Holds("https://as/"+value+"/authorize") != tt.held {
 			t.Errorf("%s: want held %v", name, tt.held)
 		}
