@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 )
 
 const (
@@ -23,9 +22,7 @@ const (
 const redacted = "[redacted]"
 
 // IsRedacted reports whether a secret was removed from a text. Such a text must not be used as a URL, a client ID or a scope.
-func IsRedacted(text string) bool {
-	return slices.ContainsFunc(views(text), func(v view) bool { return strings.Contains(v.text, redacted) })
-}
+func IsRedacted(text string) bool { return strings.Contains(percentDecoded(text), redacted) }
 
 // finder finds secrets in texts. The memory that a search needs does not depend on the number of secrets.
 type finder struct {
@@ -50,15 +47,26 @@ func HoldsSecret(text, secret string) bool {
 	return f.clean(text) != text
 }
 
-// clean replaces the secrets in a text.
+// clean replaces the secrets in a text. If only the percent-decoded text contains a secret, the result is the decoded text.
 func (f *finder) clean(text string) string {
+	text = f.replace(text, nil)
+	if plain := percentDecoded(text); plain != text {
+		if clean := f.replace(plain, nil); clean != plain {
+			text = clean
+		}
+	}
+	if f.parts == nil {
+		return text
+	}
+	return f.replace(text, f.parts)
+}
+
+// replace replaces the complete secrets that a text contains as they are, and the parts of secrets.
+func (f *finder) replace(text string, parts map[string]bool) string {
 	if len(f.whole) == 0 || len(text) < minSecret {
 		return text
 	}
-	var spans [][2]int
-	for _, v := range views(text) {
-		spans = f.find(spans, v)
-	}
+	spans := f.find(lowerASCII(text), parts)
 	if spans == nil {
 		return text
 	}
@@ -74,108 +82,47 @@ func (f *finder) clean(text string) string {
 	return strings.ToValidUTF8(b.String()+text[end:], "�") // the end of a span may be within a character
 }
 
-// find appends the places of secrets in a view to spans.
-func (f *finder) find(spans [][2]int, v view) [][2]int {
+// find returns the places of secrets, and of the parts, in a text in lower case.
+func (f *finder) find(text string, parts map[string]bool) (spans [][2]int) {
 	for _, form := range f.whole {
 		for at := 0; ; {
-			i := strings.Index(v.text[at:], form)
+			i := strings.Index(text[at:], form)
 			if i < 0 {
 				break
 			}
-			spans = append(spans, v.span(at+i, at+i+len(form)))
+			spans = append(spans, [2]int{at + i, at + i + len(form)})
 			at += i + len(form)
 		}
 	}
-	for i := 0; f.parts != nil && i+partLength <= len(v.text); i++ {
-		if !f.parts[v.text[i:i+partLength]] {
-			continue
-		}
-		s := v.span(i, i+partLength)
-		if n := len(spans); n > 0 && spans[n-1][0] <= s[0] && s[0] <= spans[n-1][1] {
-			spans[n-1][1] = max(spans[n-1][1], s[1])
-		} else {
-			spans = append(spans, s)
+	for i := 0; parts != nil && i+partLength <= len(text); i++ {
+		switch n := len(spans); {
+		case !parts[text[i:i+partLength]]:
+		case n > 0 && spans[n-1][0] <= i && i <= spans[n-1][1]:
+			spans[n-1][1] = max(spans[n-1][1], i+partLength)
+		default:
+			spans = append(spans, [2]int{i, i + partLength})
 		}
 	}
 	return spans
 }
 
-// view is a text as a reader may decode it, in lower case.
-type view struct {
-	text  string
-	start []int // where each byte of the view begins in the original text, and the length of the original text; nil: the view is the original text
-}
-
-func (v view) span(from, to int) [2]int {
-	if v.start == nil {
-		return [2]int{from, to}
+// percentDecoded decodes the visible ASCII characters in a percent-encoded text. Other characters could begin a new line.
+func percentDecoded(text string) string {
+	if !strings.Contains(text, "%") {
+		return text
 	}
-	return [2]int{v.start[from], v.start[to]}
-}
-
-// views returns the ways in which a text may be read: without characters that Text removes, without the backslashes of a quoted string (RFC
-// 9110 §5.6.4), and percent-decoded up to three times.
-func views(text string) []view {
-	v := view{text: lowerASCII(text)}.withoutInvisible()
-	all := []view{v}
-	if strings.Contains(v.text, `\`) {
-		all = append(all, v.rewrite(func(rest string) (string, int) { return strings.TrimPrefix(rest[:1], `\`), 1 }))
-	}
-	for range 3 {
-		if !strings.Contains(v.text, "%") {
-			break
+	out := make([]byte, 0, len(text))
+	for i := 0; i < len(text); i++ {
+		if text[i] == '%' && i+2 < len(text) {
+			if c, err := hex.DecodeString(text[i+1 : i+3]); err == nil && c[0] > ' ' && c[0] <= '~' {
+				out = append(out, c[0])
+				i += 2
+				continue
+			}
 		}
-		next := v.rewrite(percentDecoded).withoutInvisible()
-		if next.text == v.text {
-			break
-		}
-		v = next
-		all = append(all, v)
+		out = append(out, text[i])
 	}
-	return all
-}
-
-func (v view) withoutInvisible() view {
-	if !strings.ContainsFunc(v.text, isInvisible) {
-		return v
-	}
-	return v.rewrite(func(rest string) (string, int) {
-		r, size := utf8.DecodeRuneInString(rest)
-		if isInvisible(r) {
-			return "", size
-		}
-		return rest[:size], size
-	})
-}
-
-// isInvisible reports whether Text removes a character.
-func isInvisible(r rune) bool {
-	return unicode.IsControl(r) && !unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Co, r)
-}
-
-// percentDecoded decodes a %XX sequence at the beginning of rest, or else returns the first byte.
-func percentDecoded(rest string) (string, int) {
-	if rest[0] == '%' && len(rest) > 2 {
-		if decoded, err := hex.DecodeString(rest[1:3]); err == nil {
-			return lowerASCII(string(decoded)), 3
-		}
-	}
-	return rest[:1], 1
-}
-
-// rewrite returns the view in which replace has replaced each piece. replace returns the new text of the piece at the beginning of rest, and
-// the length of the old piece.
-func (v view) rewrite(replace func(rest string) (string, int)) view {
-	out, start := make([]byte, 0, len(v.text)), make([]int, 0, len(v.text)+1)
-	for i := 0; i < len(v.text); {
-		piece, size := replace(v.text[i:])
-		for j := range len(piece) {
-			start = append(start, v.span(i+min(j, size), len(v.text))[0])
-		}
-		out = append(out, piece...)
-		i += size
-	}
-	return view{string(out), append(start, v.span(len(v.text), len(v.text))[0])}
+	return string(out)
 }
 
 // lowerASCII converts ASCII letters to lower case and leaves all other bytes unchanged.

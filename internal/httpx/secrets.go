@@ -146,11 +146,10 @@ func (s *Secrets) AddTyped(texts ...string) {
 	defer s.mu.Unlock()
 	known := len(s.typed)
 	for _, text := range texts {
-		if text == "" || slices.Contains(s.typed, lowerASCII(text)) {
-			continue
-		}
-		for _, v := range views(text) {
-			s.typed = append(s.typed, v.text)
+		for _, text := range []string{lowerASCII(text), lowerASCII(percentDecoded(text))} {
+			if !slices.Contains(s.typed, text) {
+				s.typed = append(s.typed, text)
+			}
 		}
 	}
 	if len(s.typed) == known {

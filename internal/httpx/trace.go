@@ -166,7 +166,11 @@ func redactMembers(name string, v any) any {
 func (t *tracer) print(b *trace) {
 	f := finder{whole: lowerForms(b.own...)}
 	f.addParts()
-	io.WriteString(t.out, b.login.Clean(f.clean(b.String())))
+	var out strings.Builder
+	for line := range strings.SplitAfterSeq(b.String(), "\n") { // clean may change the whole text that it gets
+		out.WriteString(b.login.Clean(f.clean(line)))
+	}
+	io.WriteString(t.out, out.String())
 	b.Reset()
 }
 
