@@ -588,7 +588,8 @@ func TestHintsSendNoSecret(t *testing.T) {
 	e := &discovery.Error{Location: "https://evil.example/mcp", Named: []string{"https://evil.example"}}
 	for _, hint := range []func(hintInput) string{movedHint, namedHint} {
 		got := hint(hintInput{typed: commandLine{flags: typed}, server: "SERVER", err: e})
-		if !strings.Contains(got, "evil.example") || !strings.Contains(got, "--name m --client-id c") || strings.Count(got, "--") > 3 {
+		if !strings.Contains(got, "evil.example") || !strings.Contains(got, "--name m --client-id c") ||
+			slices.ContainsFunc([]string{"--header", "--client-secret", "--client-key", "--assertion"}, func(flag string) bool { return strings.Contains(got, flag) }) {
 			t.Error(got)
 		}
 	}

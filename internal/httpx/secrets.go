@@ -1,15 +1,12 @@
 package httpx
 
 import (
-	"encoding/base64"
-	"encoding/hex"
 	"io"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"sync"
-	"unicode"
 )
 
 const (
@@ -252,33 +249,6 @@ func (s *secret) inLowerCase() []string {
 	return s.forms
 }
 
-// authorizationSecrets returns the secrets in an Authorization header. For client_secret_basic, they include the client secret without its
-// form encoding (RFC 6749 §2.3.1).
-func authorizationSecrets(authorization string) []string {
-	scheme, rest, ok := strings.Cut(authorization, " ")
-	if !ok {
-		rest = authorization
-	}
-	all := []string{rest}
-	for parameter := range strings.SplitSeq(rest, ",") { // such as token="V"
-		if name, v, ok := strings.Cut(strings.TrimSpace(parameter), "="); ok && namesSecret(name) {
-			all = append(all, strings.Trim(v, `"`))
-		}
-	}
-	if !strings.EqualFold(scheme, "Basic") {
-		return all
-	}
-	pair, err := base64.StdEncoding.DecodeString(rest)
-	id, secret, ok := strings.Cut(string(pair), ":")
-	if err != nil || !ok || id == secret {
-		return all
-	}
-	if plain, err := url.QueryUnescape(secret); err == nil {
-		all = append(all, plain)
-	}
-	return append(all, secret)
-}
-
 // learnRequest adds the credentials in the Authorization and DPoP headers of a request. In a request to an OAuth endpoint, learnRequest also
 // adds the other headers and the secret fields of the form. The query is ignored, because a server may have chosen it.
 func (s *Secrets) learnRequest(req *http.Request, oauth bool) {
@@ -319,103 +289,4 @@ func (s *Secrets) learnProxyPassword(req *http.Request) {
 		password, _ := proxy.User.Password()
 		s.Learn(password, proxy.User.Username()+":"+password)
 	}
-}
-
-// HeaderSecrets returns the secrets in a header that the user or mcpauth sends: the value, the credentials after a scheme such as Bearer,
-// the password of Basic, and the value of each cookie. The result is nil for a header whose value --verbose shows, and for a Mcp-Param
-// header, which contains an argument of a call.
-func HeaderSecrets(name, value string) []string {
-	name = http.CanonicalHeaderKey(name)
-	if slices.Contains(printableHeaders, name) || strings.HasPrefix(name, "Mcp-Param-") || name == "Location" {
-		return nil
-	}
-	all := authorizationSecrets(value)
-	if name != "Authorization" {
-		all = append(all, value)
-	}
-	if name == "Cookie" {
-		for pair := range strings.SplitSeq(value, ";") {
-			if _, v, ok := strings.Cut(pair, "="); ok {
-				all = append(all, strings.Trim(v, ` "`))
-			}
-		}
-	}
-	return all
-}
-
-// requestSecrets returns the secrets in the headers of a request.
-func requestSecrets(h http.Header) []string {
-	var all []string
-	for name, values := range h {
-		for _, value := range values {
-			all = append(all, HeaderSecrets(name, value)...)
-		}
-	}
-	return all
-}
-
-// namesSecret reports whether a word in the name of a header or parameter says that the value is a secret. The words may be joined, as in
-// X-Apikey, because net/http changes the case of names.
-func namesSecret(name string) bool {
-	return slices.ContainsFunc(nameWords(name), func(word string) bool {
-		return slices.ContainsFunc([]string{"token", "key", "secret", "auth", "authorization", "password", "pass", "session", "credential", "cookie", "jwt", "bearer",
-			"signature"}, func(end string) bool { return strings.HasSuffix(strings.TrimSuffix(word, "s"), end) })
-	})
-}
-
-// namesIdentifier reports whether a word in the name of a header says that its value is an identifier, such as that of a tenant.
-func namesIdentifier(name string) bool {
-	return slices.ContainsFunc(nameWords(name), func(word string) bool {
-		return word == "id" || slices.Contains([]string{"tenant", "org", "organization", "account", "user", "workspace", "project", "team", "region"}, strings.TrimSuffix(word, "id"))
-	})
-}
-
-// nameWords returns the words of a name in lower case. A new word begins after '-' or '_', and at a capital after a small letter.
-func nameWords(name string) []string {
-	var b strings.Builder
-	small := false
-	for _, r := range name {
-		if small && unicode.IsUpper(r) {
-			b.WriteByte('-')
-		}
-		small = unicode.IsLower(r)
-		b.WriteRune(unicode.ToLower(r))
-	}
-	return strings.FieldsFunc(b.String(), func(r rune) bool { return r == '-' || r == '_' })
-}
-
-// isName reports whether a text is an origin, a host name, an e-mail address or a media type, which are no secrets.
-func isName(s string) bool {
-	u, err := url.Parse(s)
-	_, domain, isMail := strings.Cut(s, "@")
-	kind, _, isMedia := strings.Cut(s, "/")
-	return err == nil && strings.TrimSuffix(u.String(), "/") == u.Scheme+"://"+u.Host || isHost(s) || isMail && isHost(domain) ||
-		isMedia && slices.Contains([]string{"application", "audio", "image", "text", "video"}, kind)
-}
-
-// isHost reports whether a text is a host name with a top-level domain.
-func isHost(s string) bool {
-	labels := strings.Split(s, ".")
-	top := labels[len(labels)-1]
-	return len(labels) > 1 && len(top) > 1 && isSmall(top) && !slices.ContainsFunc(labels, func(label string) bool {
-		return label == "" || len(label) > 63 || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-") != ""
-	})
-}
-
-// isSmall reports whether a text consists of the letters a to z.
-func isSmall(s string) bool { return strings.Trim(s, "abcdefghijklmnopqrstuvwxyz") == "" }
-
-// isURL reports whether a text is a URL without credentials and a query.
-func isURL(s string) bool {
-	u, err := url.Parse(s)
-	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.User == nil && u.RawQuery == ""
-}
-
-// isUUID reports whether a text has the form of RFC 9562 §4.
-func isUUID(s string) bool {
-	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
-		return false
-	}
-	_, err := hex.DecodeString(strings.ReplaceAll(s, "-", ""))
-	return err == nil
 }

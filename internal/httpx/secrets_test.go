@@ -443,7 +443,7 @@ func TestWhichHeadersAreSecrets(t *testing.T) {
 		name, value  string
 		secret, kept bool // kept: may be stored
 	}{
-		{"X-Api-Key", id, true, false}, {"X-Apikey", "hunter2hunter", true, false}, {"XAccessTokens", "hunter2h", true, false}, {"X-Api-Key", "hunter2", false, true},
+		{"X-Api-Key", id, true, false}, {"X-Apikey", "hunter2hunter", true, false}, {"XAccessTokens", "hunter2h", true, false}, {"X-Pass", "hunter2h", true, false}, {"X-Api-Key", "hunter2", false, true},
 		{"X-Account-Token", "sk-live-0123456789", true, false}, {"User_Api_Key", "https://mcp.example/x", true, false}, {"Cookie", "dark-mode", true, false},
 		{"X-Orgid", "acme-corporation-of-x", false, true}, {"X-Request-Id", "acme-corporation-of-x", false, true}, {"X-Video", "acme-corporation-of-x", true, false},
 		{"X-Custom", "acme-corp", false, false}, {"X-Custom", "acme-corporation-of-x", true, false}, {"X-Custom", id, false, true},
