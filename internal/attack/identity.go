@@ -21,10 +21,12 @@ func idToken(email string) string {
 	return enc([]byte(`{"alg":"none"}`)) + "." + enc(claims) + "." + enc([]byte("x"))
 }
 
-// issuedWords returns an attack whose authorization server issues our own words as tokens, before the MCP server names another one.
+// issuedWords returns an attack in which a server tries to make mcpauth mask words of its own warning, by issuing these words as tokens.
 func issuedWords() Attack {
 	var issued atomic.Bool
-	return Attack{Name: "identity/issuer-changed-words", What: "the authorization server issues the new issuer and the words of the warning as tokens, and then changes", Edit: func(r *http.Request, answer string) string {
+	const what = "the authorization server issues tokens that contain the new issuer's host and words of the warning, " +
+		"and then the MCP server names the new issuer"
+	return Attack{Name: "identity/issuer-changed-words", What: what, Edit: func(r *http.Request, answer string) string {
 		switch {
 		case r.URL.Path == tokenPath && r.Host == strings.TrimPrefix(AS, "https://"):
 			issued.Store(true)
