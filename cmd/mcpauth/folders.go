@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -45,7 +44,7 @@ func (p *program) chooseFolder(override, xdg string, home ...string) (string, er
 		return filepath.Abs(dir)
 	}
 	if dir := p.getenv(xdg); filepath.IsAbs(dir) {
-		return checkFolderOwner(dir, filepath.Join(dir, "mcpauth"), xdg)
+		return checkFolderOwner(filepath.Join(dir, "mcpauth"), xdg)
 	}
 	base, name := p.homeFolder()
 	dir := filepath.Join(base, filepath.Join(home...), "mcpauth")
@@ -59,13 +58,13 @@ func (p *program) chooseFolder(override, xdg string, home ...string) (string, er
 	if base == "" {
 		return "", &configError{message: fmt.Sprintf("no folder for state: %s is not set to an absolute path", name), hint: "set " + name + ", or " + override}
 	}
-	return checkFolderOwner(base, dir, name)
+	return checkFolderOwner(dir, name)
 }
 
-// checkFolderOwner returns dir, a folder in base. If mcpauth runs as root and base or dir belongs to another user, checkFolderOwner returns
-// an error. In another user's folder, root would create files that this user cannot change, and this user could make root write elsewhere.
-func checkFolderOwner(base, dir, variable string) (string, error) {
-	if whose := cmp.Or(config.NotRoots(base), config.NotRoots(dir)); whose != "" {
+// checkFolderOwner returns dir. If mcpauth runs as root, and dir or a folder above it belongs to another user, checkFolderOwner returns an
+// error. In another user's folder, root would create files that this user cannot change, and this user could make root write elsewhere.
+func checkFolderOwner(dir, variable string) (string, error) {
+	if whose := config.NotRoots(dir); whose != "" {
 		return "", &configError{message: fmt.Sprintf("mcpauth runs as root, but %s is a folder of another user: %s; mcpauth does not touch it", variable, whose),
 			hint: "run it without sudo, or with sudo -H to store logins for root"}
 	}

@@ -302,28 +302,32 @@ func TestProjectReplacesAnIdentity(t *testing.T) {
 	requests := u.good.Count("requests") + u.good.Count("token")
 	for _, tt := range []struct{ name, auth string }{
 		{"build", `"assertionFile":"eve.jwt"`}, {"build", `"clientId":"demo-public","clientKey":"eve.pem"`}, {"build", `"clientId":"demo-public","clientSecret":"canary"`},
-		{"code", `"clientId":"demo-basic","clientSecret":"canary"`}, {"code", `"callbackHost":"localhost"`}, {"code", `"callbackPort":1`}, {"code", `"assertionFile":"eve.jwt"`},
+		{"code", `"clientId":"demo-basic","clientSecret":"canary"`}, {"code", `"assertionFile":"eve.jwt"`},
 	} {
 		u.project(t, `{"mcpServers":{"`+tt.name+`":{"url":"`+u.good.URL()+`","auth":{`+tt.auth+`}}}}`)
 		u.must(t, exitDone, "trust")
-		for _, args := range [][]string{{"login", tt.name}, {"call", tt.name, "whoami"}} {
-			u.must(t, exitUsage, args...)
-			if s := u.stderr.String(); !strings.Contains(s, "cannot change a login") || strings.Contains(s, "canary") {
-				t.Errorf("%s: %s", tt.auth, s)
-			}
+		u.must(t, exitUsage, "login", tt.name)
+		if s := u.stderr.String(); !strings.Contains(s, "cannot change a login") || strings.Contains(s, "canary") {
+			t.Errorf("%s: %s", tt.auth, s)
 		}
-	}
-	if n := u.good.Count("requests") + u.good.Count("token"); n != requests {
-		t.Errorf("%d requests were sent", n-requests)
+		if n := u.good.Count("requests") + u.good.Count("token"); n != requests {
+			t.Errorf("%s: %d requests were sent", tt.auth, n-requests)
+		}
+		u.must(t, exitDone, "call", tt.name, "whoami") // a call uses the settings of the login, and not those of the file
+		requests = u.good.Count("requests") + u.good.Count("token")
 	}
 	// The file may repeat the settings of the login.
 	u.project(t, `{"mcpServers":{"build":{"url":"`+u.good.URL()+`","auth":{"grant":"jwt_bearer","clientId":"demo-public","assertionFile":"own.jwt","dpop":"auto"}},
-		"code":{"url":"`+u.good.URL()+`","auth":{"clientId":"demo-basic","clientSecret":"${SECRET}","issuer":"`+u.good.Issuer()+`","callbackHost":"127.0.0.1"}}}}`)
+		"code":{"url":"`+u.good.URL()+`","auth":{"clientId":"demo-basic","issuer":"`+u.good.Issuer()+`/","callbackPort":8123}}}}`)
 	u.must(t, exitDone, "trust")
 	for name := range logins {
 		u.must(t, exitDone, "call", name, "whoami")
 		u.must(t, exitDone, "login", name)
 	}
+	u.must(t, exitDone, "refresh", "code") // the login still has the client secret, which the file does not repeat
+	u.must(t, exitDone, "login", "code", "--scope", "notes:read", "--dpop", "never", "--callback-host", "localhost")
+	u.must(t, exitDone, "call", "code", "whoami")
+	u.must(t, exitDone, "login", "code", "--client-id", "demo-public") // a flag is the user's word
 }
 
 // A project's file that another user could have written is ignored with a warning, and cannot be trusted.

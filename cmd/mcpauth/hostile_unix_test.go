@@ -348,7 +348,7 @@ func TestProjectAddsHeaders(t *testing.T) {
 	u.must(t, exitDone, "call", "other", "whoami") // the login has not asked for less trust than the call
 }
 
-// If the user logs in while exec uses an entry of a project's file, mcpauth compares the file with the new login too.
+// If the user logs in while exec uses an entry of a project's file, the headers of the file do not go along with the new token.
 func TestLoginWhileAProjectRuns(t *testing.T) {
 	t.Parallel()
 	path, err := built()
@@ -356,12 +356,11 @@ func TestLoginWhileAProjectRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {
-		name, entry, login, call string
-		trusted                  bool
+		name, entry, call string
+		trusted           bool
 	}{
-		{"an untrusted file adds headers", `"headers":{"X-Tenant":"theirs"}`, "", "headers", false},
-		{"a trusted file weakens the login", `"auth":{"dpop":"never"}`, "--dpop always", "secret_note text=x", true},
-		{"a trusted file adds scopes", `"auth":{"scope":"notes:read notes:write"}`, "", "secret_note text=x", true},
+		{"an untrusted file adds headers", `"headers":{"X-Tenant":"theirs"}`, "headers", false},
+		{"a trusted file adds a credential", `"headers":{"Authorization":"Bearer theirs"}`, "whoami", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -374,16 +373,32 @@ func TestLoginWhileAProjectRuns(t *testing.T) {
 				u.must(t, exitDone, "trust")
 			}
 			u.must(t, exitTool, "exec", "work", "--", "sh", "-c",
-				path+" login "+u.good.URL()+" --name work --scope notes:read "+tt.login+" >&2 && "+path+` call "$MCPAUTH_URL" `+tt.call)
+				path+" login "+u.good.URL()+" --name work --scope notes:read >&2 && "+path+` call "$MCPAUTH_URL" `+tt.call)
 			if s := u.stderr.String(); u.stdout.Len() > 0 || !strings.Contains(s, "is not trusted") && !strings.Contains(s, "cannot change a login") {
 				t.Errorf("stdout %s, stderr %s", u.stdout.String(), s)
 			}
-			u.project(t, "{}")
-			u.must(t, exitDone, "status", "work", "--json")
-			if s := u.stdout.String(); strings.Contains(s, "notes:write") || (tt.login != "") != strings.Contains(s, `"token_type": "DPoP"`) {
-				t.Errorf("the login changed: %s", s)
-			}
 		})
+	}
+}
+
+// While exec runs with an entry of a trusted project's file, the user logs in with stricter settings. A step-up keeps these settings.
+func TestStepUpOfAProjectKeepsTheLogin(t *testing.T) {
+	t.Parallel()
+	path, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := newUser(t)
+	if err := u.good.Set("dpop=offer"); err != nil {
+		t.Fatal(err)
+	}
+	u.project(t, `{"mcpServers":{"work":{"url":"`+u.good.URL()+`","auth":{"dpop":"never","callbackPort":8123}}}}`)
+	u.must(t, exitDone, "trust")
+	u.must(t, exitDone, "exec", "work", "--", "sh", "-c",
+		path+" login "+u.good.URL()+" --name work --scope notes:read --dpop always >&2 && "+path+` call "$MCPAUTH_URL" secret_note text=x`)
+	u.must(t, exitDone, "status", "work", "--json")
+	if s := u.stdout.String(); !strings.Contains(s, "notes:write") || !strings.Contains(s, `"token_type": "DPoP"`) {
+		t.Errorf("the login changed: %s", s)
 	}
 }
 
@@ -429,8 +444,21 @@ func TestRootInAnotherHome(t *testing.T) {
 	if err != nil || len(left) != 1 || left[0].Name() != ".config" || u.good.Count("requests") != before {
 		t.Errorf("%v, %v, %d requests", left, err, u.good.Count("requests"))
 	}
-	// root may use folders that belong to root.
+	// A link that another user owns, in the path of a configuration folder, leads to a folder of root.
+	deep := t.TempDir()
+	if err := errors.Join(os.MkdirAll(deep+"/b/mcpauth", 0o700), os.WriteFile(deep+"/b/mcpauth/config.json", []byte(`{"mcpServers":{"deep":{"url":"`+u.good.URL()+`"}}}`), 0o600),
+		os.Symlink(deep, u.home+"/link"), os.Lchown(u.home+"/link", 4242, 4242)); err != nil {
+		t.Fatal(err)
+	}
+	env := u.env
 	own := t.TempDir()
+	u.env = append(u.env, "MCPAUTH_STATE_DIR="+own+"/state", "MCPAUTH_KEYSTORE_DIR="+own+"/keys", "XDG_CONFIG_HOME="+u.home+"/link/b")
+	u.must(t, exitUsage, "tools", "deep")
+	if !strings.Contains(u.stderr.String(), "belongs to user 4242") {
+		t.Errorf("stderr: %s", u.stderr.String())
+	}
+	u.env = env
+	// root may use folders that belong to root.
 	u.env = append(u.env, "MCPAUTH_STATE_DIR="+own+"/state", "MCPAUTH_KEYSTORE_DIR="+own+"/keys")
 	u.must(t, exitDone, "tools", u.good.URL())
 	// The user could have put a link to a file of root, or a file that belongs to root, into their folders.

@@ -199,9 +199,6 @@ func (p *program) resolveLoginServer(ctx context.Context, word string, o *loginO
 			return s, err
 		}
 		s.target.Profile = o.name
-		if err := p.flowClient.Load().CheckStored(ctx, s.target); err != nil {
-			return s, err
-		}
 	}
 	secret, err := p.clientSecret(*o)
 	if err != nil {
@@ -215,7 +212,10 @@ func (p *program) resolveLoginServer(ctx context.Context, word string, o *loginO
 		}
 		o.settings.IDP.ClientSecret = flow.Secret(idpSecret)
 	}
+	flags := flow.Target{}
+	o.applyTo(&flags)
+	s.protectLogin(&flags.Settings)
 	o.applyTo(&s.target)
 	o.flow.IssuerGiven = o.settings.Issuer != ""
-	return s, nil
+	return s, p.flowClient.Load().CheckStored(ctx, s.target)
 }

@@ -2,24 +2,28 @@ package main
 
 import (
 	"fmt"
-	"reflect"
 	"strings"
 
 	"mcpauth/pkg/flow"
 )
 
-// storedLoginCheck returns the check that keeps a project's file from changing a stored login, or nil if the file sets nothing. A setting of the
-// file must equal the setting of the login. The same holds if the server has ended the grant of the login, because the next login uses the
-// stored settings. The file may add headers only if the user has trusted the file. The check runs each time the login is read, because another
-// process may log in while this command runs.
-func (s server) storedLoginCheck() func(flow.Target, flow.Settings) error {
-	given, credential := s.target.Settings, s.target.Header.Get("Authorization") != ""
-	if !s.inProject || s.untrusted == nil && !credential && reflect.ValueOf(given).IsZero() {
-		return nil
+// protectLogin makes sure that a project's file does not change a stored login. The file may add headers only if the user has trusted the
+// file, and never a credential. Other settings of the file are used only if no login is stored. flags are the settings from the flags of login,
+// or nil for other commands. If login would ignore a setting of the file that differs from the stored login, the result of Check is an error. Check
+// runs each time the login is read, because another process may log in while this command runs.
+func (s *server) protectLogin(flags *flow.Settings) {
+	if !s.inProject {
+		return
 	}
-	return func(t flow.Target, stored flow.Settings) error {
-		if s.untrusted != nil {
-			return s.untrusted
+	var given flow.Settings
+	s.target.IfStored = &flow.Settings{}
+	if flags != nil {
+		given, s.target.IfStored = s.target.Settings.Without(*flags), flags
+	}
+	untrusted, credential := s.untrusted, s.credential
+	s.target.Check = func(t flow.Target, stored flow.Settings) error {
+		if untrusted != nil {
+			return untrusted
 		}
 		if credential {
 			return changedLoginError(t, "the header Authorization", "another credential", "its own")

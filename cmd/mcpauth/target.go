@@ -41,6 +41,8 @@ type server struct {
 	inProject   bool // the server is an entry of a project's file; see trust.go
 	noLogin     bool // a variable that a login needs is not set
 
+	credential bool // the entry sets the header Authorization
+
 	untrusted error // the reason why the headers of the entry must not be sent with a token, or nil
 }
 
@@ -160,10 +162,10 @@ func (p *program) serverByEntry(ctx context.Context, file *config.File, e config
 				hint: "use the URL, or another file: --config FILE"}
 		}
 	}
-	if n == needStored {
+	if n != needAll { // login knows its flags later
 		return s, nil
 	}
-	s.target.Check = s.storedLoginCheck()
+	s.protectLogin(nil)
 	return s, p.flowClient.Load().CheckStored(ctx, s.target)
 }
 
@@ -265,6 +267,7 @@ func (p *program) readEntry(ctx context.Context, file *config.File, raw config.E
 			return s, errorInFile(e, err)
 		}
 	}
+	s.credential = s.target.Header.Get("Authorization") != ""
 	return p.applyAuth(s, e, n)
 }
 

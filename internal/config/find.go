@@ -1,7 +1,6 @@
 package config
 
 import (
-	"cmp"
 	"errors"
 	"io/fs"
 	"os"
@@ -46,7 +45,7 @@ func Find(flag, dir, home string, getenv func(string) string) (Places, error) {
 	}
 	for _, folder := range ownFolders(runtime.GOOS, home, getenv) {
 		if path := filepath.Join(folder, "mcpauth", "config.json"); isFile(path) {
-			reason := cmp.Or(NotRoots(filepath.Dir(folder)), NotRoots(folder))
+			reason := NotRoots(folder)
 			if reason == "" && os.Geteuid() == 0 { // another user can put a link or a file of root into their own folder
 				reason = Foreign(path)
 			}

@@ -61,22 +61,29 @@ func ForeignFolder(folder string) string {
 	return ""
 }
 
-// NotRoots returns a message if mcpauth runs as root and the folder belongs to another user, and "" in all other cases. For example, sudo
-// without -H may keep the HOME of the caller. If the folder does not exist, NotRoots checks the nearest parent that does.
+// NotRoots returns a message if mcpauth runs as root and another user owns the folder, a folder above it or a symbolic link in its path, and ""
+// in all other cases. For example, sudo without -H may keep the HOME of the caller. Parts of the path that do not exist are ignored.
 func NotRoots(folder string) string {
 	if os.Geteuid() != 0 {
 		return ""
 	}
-	for ; ; folder = filepath.Dir(folder) {
-		info, err := os.Stat(folder)
-		if err != nil && filepath.Dir(folder) != folder {
-			continue
-		}
-		if err == nil {
-			if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Uid != 0 {
-				return fmt.Sprintf("%s belongs to user %d", folder, stat.Uid)
+	existing := folder
+	real, err := filepath.EvalSymlinks(existing)
+	for err != nil && existing != filepath.Dir(existing) {
+		existing = filepath.Dir(existing)
+		real, err = filepath.EvalSymlinks(existing)
+	}
+	for _, path := range []string{folder, real} {
+		for ; path != ""; path = filepath.Dir(path) {
+			if info, err := os.Lstat(path); err == nil {
+				if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Uid != 0 {
+					return fmt.Sprintf("%s belongs to user %d", path, stat.Uid)
+				}
+			}
+			if path == filepath.Dir(path) {
+				break
 			}
 		}
-		return ""
 	}
+	return ""
 }

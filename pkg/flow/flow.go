@@ -79,6 +79,9 @@ type Target struct {
 	Check func(t Target, stored Settings) error
 
 	Settings // settings for the next login, which take precedence over the stored settings
+
+	// IfStored replaces Settings if a login is stored, except for the client certificate. nil: Settings are used.
+	IfStored *Settings
 }
 
 // NewTarget returns the target for a server's URL in canonical form (MCP authorization, Canonical Server URI). The URL must be https, or

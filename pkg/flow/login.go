@@ -97,7 +97,7 @@ func (c *Client) loginOnce(ctx context.Context, name string, t Target, o LoginOp
 }
 
 func (c *Client) loginAlone(k *job, t Target, o LoginOptions, why loginReason) (credential, error) {
-	ctx, given := k.Context, t.Settings
+	ctx, asked := k.Context, t
 	before, err := c.completeSettings(ctx, &t, o, why)
 	if err != nil {
 		return credential{}, err
@@ -113,12 +113,12 @@ func (c *Client) loginAlone(k *job, t Target, o LoginOptions, why loginReason) (
 		return credential{}, err
 	}
 	defer unlock()
-	t.Settings = given
+	t = asked
 	old, err := c.completeSettings(ctx, &t, o, why) // the stored login may have changed during the wait for the lock
 	if err != nil {
 		return credential{}, err
 	}
-	if c.isServedBy(old, before, given, o, why) {
+	if c.isServedBy(old, before, asked.settingsFor(old), o, why) {
 		c.progress("another process has just logged in; using its login")
 		return old, nil
 	}
@@ -140,8 +140,18 @@ func (c *Client) completeSettings(ctx context.Context, t *Target, o LoginOptions
 	if stored, err = c.loadOrNew(ctx, *t); err != nil {
 		return stored, err
 	}
-	t.Settings = o.mergeSettings(stored, t.Settings, why)
+	t.Settings = o.mergeSettings(stored, t.settingsFor(stored), why)
 	return stored, t.validate()
+}
+
+// settingsFor returns the given settings for a login that replaces the stored one.
+func (t Target) settingsFor(stored credential) Settings {
+	if t.IfStored == nil || stored.Grant == "" {
+		return t.Settings
+	}
+	s := *t.IfStored
+	s.CertFile, s.CertKeyFile = t.CertFile, t.CertKeyFile
+	return s
 }
 
 // mergeSettings adds the stored settings to the given settings. The given settings take precedence.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/url"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -157,19 +158,54 @@ func (s Settings) equal(other Settings) bool {
 }
 
 // Difference returns the name of a setting that has another value in given, and both values. If given only repeats settings of s, the name is
-// empty. An empty setting of given does not count, and neither does a scope that s contains.
+// empty. These do not count: an empty setting of given, a scope that s contains, a URL or a path in another form, the address of the callback,
+// and DPoPAuto for a login without DPoP.
 func (s Settings) Difference(given Settings) (name string, own, other any) {
 	ours, theirs := reflect.ValueOf(s.withAbsolutePaths()), reflect.ValueOf(given.withAbsolutePaths())
 	for field, value := range theirs.Fields() {
 		own, other = ours.FieldByIndex(field.Index).Interface(), value.Interface()
 		name, _, _ = strings.Cut(field.Tag.Get("json"), ",")
 		scopes, isScopes := other.([]string)
-		if value.IsZero() || name == "-" || name == "approved_files" || reflect.DeepEqual(own, other) || isScopes && len(missingScopes(scopes, s.Scopes)) == 0 {
+		if value.IsZero() || slices.Contains([]string{"-", "approved_files", "callback_host", "callback_port"}, name) || isSameSetting(own, other) ||
+			isScopes && len(missingScopes(scopes, s.Scopes)) == 0 || other == DPoPAuto && own != DPoPAlways {
 			continue
 		}
 		return name, own, other
 	}
 	return "", nil, nil
+}
+
+// isSameSetting reports whether two values are equal, two forms of one URL, or two paths of one file.
+func isSameSetting(a, b any) bool {
+	first, ok := a.(string)
+	second, both := b.(string)
+	if !ok || !both {
+		return reflect.DeepEqual(a, b)
+	}
+	return first == second || normalForm(first) == normalForm(second)
+}
+
+// normalForm returns a URL in canonical form without a trailing slash, a path without symbolic links, and any other text unchanged.
+func normalForm(text string) string {
+	if filepath.IsAbs(text) {
+		if real, err := filepath.EvalSymlinks(text); err == nil {
+			return real
+		}
+	} else if u, err := url.Parse(text); err == nil && u.Host != "" {
+		return strings.TrimSuffix(httpx.Canonical(u), "/")
+	}
+	return text
+}
+
+// Without returns s without the settings that other contains.
+func (s Settings) Without(other Settings) Settings {
+	result := reflect.ValueOf(&s).Elem()
+	for field, value := range reflect.ValueOf(other).Fields() {
+		if !value.IsZero() {
+			result.FieldByIndex(field.Index).SetZero()
+		}
+	}
+	return s
 }
 
 // validate returns an error if the settings contradict each other, or if a key or assertion file is unusable. It sends no request.
