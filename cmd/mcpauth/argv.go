@@ -135,7 +135,8 @@ func unknownCommand(word string, commands []*cli.Command) error {
 }
 
 func unknownFlag(name, command string, flags []cli.Flag) error {
-	shown := strings.FieldsFunc(name, func(r rune) bool { return r == ':' || r == ' ' })[0] // as curl, the user may have written -H'Name: value'
+	// The user may have written -H'Name: value', as for curl. The message must not show the value.
+	shown := strings.FieldsFunc(name, func(r rune) bool { return r == ':' || r == ' ' })[0]
 	e := &usageError{message: "unknown flag " + quote(shown), hint: strings.TrimSpace("mcpauth "+command) + " --help lists the flags"}
 	if command == "" {
 		e.message += " before a command"

@@ -102,7 +102,7 @@ func TestSetHeader(t *testing.T) {
 		{"X-Api-Key", "k", ""},
 		{"x-api-key", "tab\tis fine", ""},
 		{"", "x", "is missing"},
-		{"a b", "x", "cannot have"},
+		{"a b", "x", "invalid character"},
 		{"X", "a\r\nB: c", "line end"},
 		{"X", "a\x00", "line end"},
 		{"Host", "evil", "mcpauth sets it itself"},

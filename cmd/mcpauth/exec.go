@@ -31,9 +31,9 @@ func execCommand(p *program) *cli.Command {
 			"URL, the variable is named after its host, such as MCPAUTH_URL_EXAMPLE_COM.\n" +
 			"\n" +
 			"COMMAND gets no token. mcpauth removes variables that contain secrets from the\n" +
-			"environment of COMMAND, and passes signals on. A second SIGTERM kills COMMAND.\n" +
-			"The exit code is that of COMMAND, or 128 plus the number of the signal that\n" +
-			"ended COMMAND.",
+			"environment of COMMAND, and passes signals on. A second SIGTERM, half a second\n" +
+			"or more later, kills COMMAND. The exit code is that of COMMAND, or 128 plus the\n" +
+			"number of the signal that ended COMMAND.",
 		Action: func(cx *cli.Context) error {
 			words, command := cutAt(cx.Args().Slice(), "--")
 			switch {

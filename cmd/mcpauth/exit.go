@@ -206,7 +206,7 @@ func (p *program) effectiveRow(err error) errorRow {
 }
 
 // errorText returns the text of an error. If the time limit was exceeded, the text contains the limit, once, in place of Go's text. A server's
-// text stays unchanged, even if it contains Go's text.
+// text stays unchanged, unless Go's text stands between colons in it.
 func (p *program) errorText(err error) string {
 	text, late := err.Error(), context.DeadlineExceeded.Error()
 	if !errors.Is(err, context.DeadlineExceeded) {
@@ -253,8 +253,8 @@ func (o *output) writeError(code, message, hint string, exit int) {
 	o.printLine(`{"error":` + string(o.errorJSON(code, message, hint, exit)) + `}`)
 }
 
-// errorJSON returns an error as a JSON object. The user may paste the hint, so nothing in it is masked: a hint without one of its quotes could
-// run a command that a server chose.
+// errorJSON returns an error as a JSON object. Nothing in the hint is masked, because the user may paste the hint into a shell: if masking
+// removed a quote, the shell could run a command that a server chose.
 func (o *output) errorJSON(code, message, hint string, exit int) []byte {
 	data, _ := encodeJSON(struct { // never fails for strings and numbers
 		Code     string `json:"code"`

@@ -92,7 +92,7 @@ func (p *program) readVariable(what, name string) (string, error) {
 
 // errHeaderName means that a text is not the name of a header. The error does not contain the text, because the user may have written the value
 // in its place.
-var errHeaderName = errors.New("the name of a header is missing, or contains a character that names cannot have")
+var errHeaderName = errors.New("the header name is missing or contains an invalid character")
 
 // isHeaderName reports whether a text is the name of a header (RFC 9110 §5.1).
 func isHeaderName(name string) bool {

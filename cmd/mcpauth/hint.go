@@ -19,7 +19,7 @@ type hintInput struct {
 	typed       commandLine
 	server      string // the SERVER as the user typed it, quoted for a shell
 	staticToken bool   // MCPAUTH_ACCESS_TOKEN is in use
-	trust       string // the hint to trust the project's file, which a login requires; empty: the login requires no trust
+	trust       string // the hint to trust the project's file; empty: a login is possible without it
 	err         error
 }
 
@@ -199,8 +199,8 @@ func scopeHint(a hintInput, e *flow.ScopeError) string {
 	return a.loginLine("--scope", strings.Join(e.Scopes, " "))
 }
 
-// namedHint suggests a login at the authorization server that the MCP server names. If a configuration or an earlier login named the other
-// server, the client may be bound to that server, so the user must accept the change.
+// namedHint suggests a login at the authorization server that the MCP server names. Without --issuer, a configuration or
+// an earlier login named another server, and the client may be bound to this other server. The hint then contains --accept-new-issuer.
 func namedHint(a hintInput) string {
 	e, ok := errors.AsType[*discovery.Error](a.err)
 	if !ok || len(e.Named) == 0 {

@@ -440,7 +440,7 @@ func (u *unlucky) fill(words []string) []string {
 	return filled
 }
 
-// shown returns a text as docs/troubleshooting.md shows it. It replaces the parts that differ between runs.
+// The method shown returns a text as docs/troubleshooting.md shows it. It replaces the parts that differ between runs.
 func (u *unlucky) shown(s string) string {
 	s = u.plain.Replace(s)
 	for _, r := range []struct{ random, instead string }{

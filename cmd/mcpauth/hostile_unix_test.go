@@ -240,7 +240,7 @@ func fileMovesAfterTheLogin(t *testing.T, u user, auth, file, secret string) {
 			code = exitAuth
 		}
 		u.must(t, code, args...)
-		if !strings.Contains(u.stderr.String(), "points elsewhere since") {
+		if !strings.Contains(u.stderr.String(), "which is not the file that a login") {
 			t.Errorf("%q: %s", args, u.stderr.String())
 		}
 	}

@@ -43,8 +43,9 @@ func (p *program) runPunctually(ctx context.Context, limit time.Duration, act fu
 	return context.DeadlineExceeded
 }
 
-// limitLastWrite ends the process if the message of err cannot be written to stderr. The write may take printTime after an interrupt or after
-// the end of the time limit, even if the command itself ended before. ctx ends at the first interrupt. The caller calls stop after the write.
+// limitLastWrite ends the process if the message of err is still not written to stderr printTime after the end of the time limit or after the
+// first interrupt. The command may have ended with err before the time limit or the interrupt. ctx ends at the first interrupt. The caller
+// calls stop after the write.
 func (p *program) limitLastWrite(ctx context.Context, err error) (stop func()) {
 	if err == nil {
 		return func() {}

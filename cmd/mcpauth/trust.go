@@ -44,9 +44,10 @@ func trustCommand(p *program) *cli.Command {
 			"mcpauth trust ~/src/project/.mcp.json --revoke",
 		Description: "A cloned repository can contain a .mcp.json that a stranger wrote. Until you\n" +
 			"trust a project's .mcp.json, mcpauth refuses its entries that use variables,\n" +
-			"auth or files. mcpauth trust prints what each server in FILE may use, and trusts\n" +
-			"FILE. FILE defaults to the nearest .mcp.json. If a trusted file changes, trust\n" +
-			"the file again. A file that --config or MCPAUTH_CONFIG names needs no trust.",
+			"auth or files. With a login, headers need trust too. mcpauth trust prints what\n" +
+			"each server in FILE may use, and trusts FILE. FILE defaults to the nearest\n" +
+			".mcp.json. If a trusted file changes, trust the file again. A file that --config\n" +
+			"or MCPAUTH_CONFIG names needs no trust.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "list", Usage: "show the trusted files", Destination: &list},
 			&cli.BoolFlag{Name: "revoke", Usage: "stop trusting the file", Destination: &revoke},
@@ -68,8 +69,8 @@ func trustCommand(p *program) *cli.Command {
 }
 
 // checkTrusted returns an error if an entry needs trust and the user has not trusted the file in its current state. An entry of a project's
-// file needs trust if it uses variables, auth or files. storedLoginCheck checks the headers of an entry, because headers need trust only if
-// a login is stored.
+// file needs trust if it uses variables, auth or files. The headers of an entry need trust only for a login, so serverByEntry and
+// storedLoginCheck check them.
 func (p *program) checkTrusted(ctx context.Context, e config.Entry, files map[string]string) error {
 	if !e.Found || e.Skipped != "" || e.Uses(p.getenv).Nothing() {
 		return nil
@@ -129,8 +130,8 @@ func (p *program) checkUnmoved(file, approved string) error {
 	if err != nil || slices.ContainsFunc(known, func(f trustedFile) bool { return f.Files[file] == real }) {
 		return err
 	}
-	return &configError{message: fmt.Sprintf("%s points elsewhere since a login with a project's file: to %s", file, real),
-		hint: "look at the file; to use it, trust the project's file again (mcpauth trust FILE), or log in with --client-key or --assertion-file"}
+	return &configError{message: fmt.Sprintf("the path %s leads to %s, which is not the file that a login with a project's file used", file, real),
+		hint: "if the other file is right, run mcpauth trust PROJECT_FILE, or log in with --client-key or --assertion-file"}
 }
 
 func (p *program) untrustedError(e config.Entry, state string) error {

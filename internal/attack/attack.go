@@ -48,7 +48,7 @@ func All() []Attack {
 	return slices.Concat(addresses(), identity(), providers(), answers(), callbacks(), tokens(), reflections(), calls(), terminal())
 }
 
-// find returns the attack with a name.
+// The function find returns the attack with a name.
 func find(name string) (Attack, error) {
 	for _, a := range All() {
 		if a.Name == name {

@@ -28,11 +28,11 @@ func (s *Secrets) Client(c *http.Client) *http.Client {
 // Transport returns a transport whose exchanges belong to one login. The transport learns the credentials in requests, and the tokens and
 // secrets in successful responses to DoIssuing. It replaces every secret of the login in
 //
-//   - the bodies of OAuth responses, except where an endpoint issues a secret
+//   - the bodies of OAuth responses that Do, DoHeader or DoIssuing read, except issued secrets
 //   - the headers of OAuth responses and of all responses with a status of 300 or more
 //   - errors, because an error of net/http may quote a malformed header line of the server
 //
-// so that nothing that the program reads, stores, sends or shows contains a secret. In an error, in the body of a response with a status of
+// In an error, in the body of a response with a status of
 // 400 or more, and in an error_description, parts of credentials are replaced too.
 func (s *Secrets) Transport(next http.RoundTripper) http.RoundTripper {
 	if next == nil {
@@ -146,8 +146,8 @@ func (e *cleanError) Error() string { return e.text }
 func (e *cleanError) Unwrap() error { return e.error }
 
 // CleanHeader returns a copy of a header without secrets. Honest servers may use a part of a credential, such as the beginning of another
-// JWT, so only complete secrets count, except in an error_description (RFC 6750 §3). The standard headers, such as Content-Type, stay as they
-// are.
+// JWT, so only complete secrets count, except in an error_description (RFC 6750 §3). The headers in printableHeaders, except WWW-Authenticate,
+// stay unchanged.
 func (s *Secrets) CleanHeader(h http.Header) http.Header {
 	f, out := s.finder(false, longValue), h.Clone()
 	for name, values := range out {
@@ -183,8 +183,9 @@ func (s *Secrets) CleanRefusal(body []byte) []byte {
 	return s.finder(true, longValue).cleanBody(body, true)
 }
 
-// cleanBody replaces the secrets in a body. In JSON, it replaces them in the decoded strings, but in the names of members only if names is
-// true. In other text, it replaces them also behind the character references of HTML. The values of issuedMembers stay.
+// cleanBody replaces the secrets in a body. In JSON, cleanBody replaces them in the decoded strings, and in the names of members only if names
+// is true. The values of issuedMembers and the strings in oauthCodes stay unchanged. In other text, cleanBody also finds secrets that are
+// written with character references of HTML.
 func (f *finder) cleanBody(data []byte, names bool) []byte {
 	if json.Valid(bytes.TrimPrefix(data, []byte("\ufeff"))) {
 		return f.rewriteStrings(data, func(path []string, isName bool, s string) bool {
@@ -216,7 +217,7 @@ func isIssued(name string) bool {
 }
 
 // learnAnswer adds the secrets that a successful response to DoIssuing contains. The body is JSON or, at GitHub, a form, whatever its
-// Content-Type says. A value that is also public, as the client ID or the user code, is no secret.
+// Content-Type says. A value that equals the client ID or the user code is public, so it is no secret.
 func (s *Secrets) learnAnswer(req *http.Request, res *http.Response, data []byte) {
 	if read := req.Context().Value(bodyKey{}); read != readIssued || res.StatusCode/100 != 2 {
 		return

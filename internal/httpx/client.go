@@ -89,7 +89,7 @@ type Response struct {
 }
 
 // Do sends an OAuth request and reads the whole response. The error is ErrTooLarge if the body has more than MaxBody bytes. If c is nil, Do
-// uses Default. If c does not come from Secrets.Client, the response contains no secret of this one request.
+// uses Default. If c does not come from Secrets.Client, Do removes only the secrets of this one exchange.
 func Do(c *http.Client, req *http.Request) (*Response, error) { return do(c, req, readAny) }
 
 // DoHeader is Do for a response whose body may be an event stream, which may never end. It reads the body only if the status is an error.

@@ -24,7 +24,7 @@ const redacted = "[redacted]"
 // IsRedacted reports whether a secret was removed from a text. Such a text must not be used as a URL, a client ID or a scope.
 func IsRedacted(text string) bool { return strings.Contains(percentDecoded(text), redacted) }
 
-// finder finds secrets in texts. The memory that a search needs does not depend on the number of secrets.
+// A finder searches texts for secrets. The memory that a search needs does not depend on the number of secrets.
 type finder struct {
 	whole []string        // forms of secrets, in lower case
 	parts map[string]bool // parts of secrets of partLength bytes; nil: only complete secrets count
@@ -40,14 +40,14 @@ func (f *finder) addParts() {
 	}
 }
 
-// HoldsSecret reports whether a text contains one secret, or a part of it.
+// HoldsSecret reports whether a text contains the secret, or a part of it of at least partLength bytes.
 func HoldsSecret(text, secret string) bool {
 	f := finder{whole: lowerForms(secret)}
 	f.addParts()
 	return f.clean(text) != text
 }
 
-// clean replaces the secrets in a text. If only the percent-decoded text contains a secret, the result is the decoded text.
+// The method clean replaces the secrets in a text. If only the percent-decoded text contains a secret, the result is the decoded text.
 func (f *finder) clean(text string) string {
 	text = f.replace(text, nil)
 	if plain := percentDecoded(text); plain != text {
@@ -61,7 +61,7 @@ func (f *finder) clean(text string) string {
 	return f.replace(text, f.parts)
 }
 
-// replace replaces the complete secrets that a text contains as they are, and the parts of secrets.
+// The method replace replaces the complete secrets that a text contains without further encoding, and the parts of secrets.
 func (f *finder) replace(text string, parts map[string]bool) string {
 	if len(f.whole) == 0 || len(text) < minSecret {
 		return text
@@ -82,7 +82,7 @@ func (f *finder) replace(text string, parts map[string]bool) string {
 	return strings.ToValidUTF8(b.String()+text[end:], "�") // the end of a span may be within a character
 }
 
-// find returns the places of secrets, and of the parts, in a text in lower case.
+// The method find returns the places of secrets, and of the parts, in a text in lower case.
 func (f *finder) find(text string, parts map[string]bool) (spans [][2]int) {
 	for _, form := range f.whole {
 		for at := 0; ; {
@@ -145,7 +145,7 @@ func lowerForms(secrets ...string) []string {
 	return forms
 }
 
-// forms returns the secrets in the forms in which a server may repeat them: unchanged, percent-encoded, form-decoded, in base64 at any
+// The function forms returns the secrets as a server may repeat them: unchanged, percent-encoded, form-decoded, in base64 at any
 // position, in hexadecimal, escaped for HTML or JSON, and cleaned by Text. The unchanged secret comes first.
 func forms(secrets []string) []string {
 	var out []string
@@ -160,11 +160,14 @@ func forms(secrets []string) []string {
 		if len(s) < minSecret {
 			continue
 		}
-		for _, form := range []string{s, url.QueryEscape(s), url.PathEscape(s), html.EscapeString(s), Text(s, len(s)+1), hex.EncodeToString([]byte(s))} {
+		encoded := []string{s, url.QueryEscape(s), url.PathEscape(s), html.EscapeString(s), Text(s, len(s)+1), hex.EncodeToString([]byte(s))}
+		for _, form := range encoded {
 			add(form)
 		}
-		if decoded, err := url.QueryUnescape(s); err == nil && !strings.ContainsFunc(decoded, unicode.IsSpace) { // the form of the secret in a server that has decoded it as form data
-			add(decoded) // without white space, because "connection+reset" would otherwise replace ordinary words
+		// A server may have decoded the secret as form data. A text with white space is not added, because "connection+reset" would replace
+		// ordinary words.
+		if decoded, err := url.QueryUnescape(s); err == nil && !strings.ContainsFunc(decoded, unicode.IsSpace) {
+			add(decoded)
 		}
 		for _, escapeHTML := range []bool{false, true} {
 			escaped := escapeJSON(s, escapeHTML)

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	minToken       = 8   // in bytes; a shorter secret could be ordinary text, so it counts only in refusals
+	minToken       = 8   // in bytes; a shorter value never counts; a shorter credential counts only in messages and error responses
 	longValue      = 16  // in bytes; a shorter value of the user, such as the name of a tenant, may appear in a server's texts
 	maxCredentials = 200 // maximum number of credentials passed to Learn
 	maxLearned     = 70  // maximum number of sent and of received credentials; older ones are dropped, because proofs and tokens change often
@@ -18,8 +18,8 @@ const (
 
 // Secrets contains the secrets of one login: its credentials, and the values of the user's headers and variables. A client that
 // Secrets.Client returns removes these secrets from the responses of OAuth endpoints and from the headers of refusals. Text that reaches the
-// program in another way must pass through Clean. Text that the program itself writes is never searched for credentials, because a server
-// chooses the tokens that it issues. The zero value is ready to use. A Secrets is safe for concurrent use.
+// program in another way must pass through Clean. The program's own text is passed only to MaskValues of a Secrets without a server's tokens,
+// because the server chooses these tokens. The zero value is ready to use. A Secrets is safe for concurrent use.
 type Secrets struct {
 	mu          sync.Mutex
 	credentials []*secret          // oldest first
@@ -28,14 +28,14 @@ type Secrets struct {
 	messages    *finder            // the finder of Clean; nil: a secret has changed since the last call
 }
 
-// secret is a credential or a value of the user.
+// A secret is a credential or a value of the user.
 type secret struct {
 	text   string
 	origin origin
-	forms  []string // Forms of text in lower case; nil: not computed yet
+	forms  []string // result of lowerForms for text; nil: not computed yet
 }
 
-// origin says where a secret comes from.
+// An origin is the place that a secret comes from.
 type origin int
 
 const (
@@ -72,8 +72,8 @@ func (s *Secrets) learn(from origin, credentials ...string) {
 	}
 }
 
-// dropOldest drops the oldest credentials of an origin. Sent and received credentials are dropped before an exchange, so that no credential
-// of the exchange is dropped within it.
+// dropOldest drops the oldest credentials of an origin until at most limit of them remain. Sent and received credentials are dropped only
+// before an exchange, so that the credentials of the exchange itself remain.
 func (s *Secrets) dropOldest(from origin, limit int) {
 	excess := -limit
 	for _, c := range s.credentials {
@@ -166,7 +166,9 @@ func (s *Secrets) isTyped(text string) bool {
 	return slices.ContainsFunc(s.typed, func(t string) bool { return strings.Contains(t, text) })
 }
 
-// Clean replaces the secrets in a message of a server. A credential of at least minSecret bytes counts, or a part of at least partLength bytes.
+// Clean replaces the secrets in a message of a server. A credential of at least minSecret bytes counts, or a part of
+// a credential of at least partLength bytes. A value of the user counts if it has at least longValue bytes and is no identifier, or if
+// its origin is ofSecretHeader.
 func (s *Secrets) Clean(message string) string {
 	s.mu.Lock()
 	f := s.messages
@@ -193,7 +195,8 @@ func (s *Secrets) MayStore(text string) bool {
 	return f.clean(text) == text && string(f.rewriteStrings([]byte(text), noneStays)) == text
 }
 
-// MaskValues replaces the user's values, and UUIDs among them, that appear completely in a text that the program wrote.
+// MaskValues replaces the complete values of the user, also UUIDs and URLs, and the credentials of an Authorization header in a text of the
+// program.
 func (s *Secrets) MaskValues(text string) string { return s.ownValues().clean(text) }
 
 // MaskJSON applies MaskValues to the strings of a JSON text, except to the names of members.

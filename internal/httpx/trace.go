@@ -31,7 +31,7 @@ type tracer struct {
 	out  io.Writer
 }
 
-// trace is the text about one exchange.
+// A trace is the text about one exchange.
 type trace struct {
 	strings.Builder
 	own   []string // secrets in the request, of which every part is masked
@@ -63,13 +63,15 @@ func (t *tracer) RoundTrip(req *http.Request) (*http.Response, error) {
 	took := time.Since(start).Round(time.Millisecond)
 	if err != nil {
 		b.login.learnProxyPassword(req)
-		fmt.Fprintf(b, "< %s %s: %s (%v)\n", req.Method, redactURL(req.URL), Text(err.Error(), 1000), took) // a certificate's name may contain line breaks
+		// The name in a certificate may contain line breaks.
+		fmt.Fprintf(b, "< %s %s: %s (%v)\n", req.Method, redactURL(req.URL), Text(err.Error(), 1000), took)
 		t.print(b)
 		return nil, err
 	}
 	fmt.Fprintf(b, "< %s %s: %s (%v)\n", req.Method, redactURL(req.URL), Text(res.Status, 80), took)
 	b.writeHeader("< ", res.Header)
-	if read != 0 && (read != readErrors || res.StatusCode >= http.StatusBadRequest) { // the header may repeat secrets from the body, so the body is read first
+	// The header may repeat secrets from the body, so the body is read before the header is printed.
+	if read != 0 && (read != readErrors || res.StatusCode >= http.StatusBadRequest) {
 		data, err := io.ReadAll(io.LimitReader(res.Body, MaxBody+1))
 		b.login.learnAnswer(req, res, data)
 		b.writeAnswer(res, data, len(data) <= maxTraced)
@@ -162,7 +164,7 @@ func redactMembers(name string, v any) any {
 	return v
 }
 
-// print writes the text in one call and empties it. The text contains no secret of the login, and no part of a secret in the request.
+// The method print writes the text in one call and empties it. The text contains no secret of the login, and no part of a secret in the request.
 func (t *tracer) print(b *trace) {
 	f := finder{whole: lowerForms(b.own...)}
 	f.addParts()
@@ -205,8 +207,8 @@ func redactURL(u *url.URL) string {
 	return Text(c.Redacted(), 2000)
 }
 
-// formSecrets returns the values of the secret fields of a form. The state is public, because the authorization URL contains it. So is a
-// client secret that equals the client ID.
+// formSecrets returns the values of the secret fields of a form. The state is no secret, because the authorization URL contains it. A
+// client secret that equals the client ID is no secret either.
 func formSecrets(form url.Values) []string {
 	var all []string
 	for name, values := range form {

@@ -59,7 +59,7 @@ func parseAddress(raw string) (*url.URL, string) {
 		return nil, "longer than 8 kB"
 	}
 	if IsRedacted(raw) {
-		return nil, "the server repeats a secret in it, which others could see"
+		return nil, "the server repeats a secret in it, and other people could see the secret"
 	}
 	if strings.ContainsFunc(raw, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
 		return nil, "it contains spaces or control characters"

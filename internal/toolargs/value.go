@@ -54,7 +54,7 @@ func parseObject(text json.RawMessage) *jsonValue {
 	return v
 }
 
-// put sets a member. A second member with the same name replaces the first, as in encoding/json.
+// The method put sets a member. A second member with the same name replaces the first, as in encoding/json.
 func (v *jsonValue) put(name string, m *jsonValue) {
 	if i, ok := v.index[name]; ok {
 		v.list[i] = m
@@ -67,7 +67,7 @@ func (v *jsonValue) put(name string, m *jsonValue) {
 	v.names, v.list = append(v.names, name), append(v.list, m)
 }
 
-// encode returns the text of a value or of an object under construction.
+// The method encode returns the text of a value or of an object under construction.
 func (v *jsonValue) encode() json.RawMessage {
 	if v.raw != nil {
 		return v.raw

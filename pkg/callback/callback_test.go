@@ -216,7 +216,7 @@ func TestWaitTellsOfIgnoredAnswers(t *testing.T) {
 		{"GET", "/callback?code=c&state=s-2", "", "its state is not that of this login"},
 		{"GET", "/callback?code=c", "", "it has no state"},
 		{"GET", "/callback", "", "it has no state"},
-		{"GET", "/callback?error=invalid_scope&error_description=no%1b%0asuch&iss=" + url.QueryEscape(issuer), "", `it has no state. It says: "invalid_scope": "no such"`},
+		{"GET", "/callback?error=invalid_scope&error_description=no%1b%0asuch&iss=" + url.QueryEscape(issuer), "", `it has no state, and says: "invalid_scope": "no such"`},
 		{"GET", "/callback/" + good, "", `its path is "/callback/", expected "/callback"`},
 		{"GET", "/callback" + good, "evil.example.com", `its Host header is "evil.example.com"`},
 		{"POST", "/callback", "", "form_post"},

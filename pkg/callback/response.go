@@ -99,7 +99,7 @@ func ignoredReason(rawQuery string, e Expect) string {
 	case query.Has("state"):
 		return "its state is not that of this login; it may belong to an earlier login"
 	case query.Has("error") && checkIssuer(query, e) == nil:
-		return "it has no state. It says: " + strings.TrimPrefix(e.authorizationError(query).Error(), "the authorization server answers ")
+		return "it has no state, and says: " + strings.TrimPrefix(e.authorizationError(query).Error(), "the authorization server answers ")
 	}
 	return "it has no state"
 }

@@ -249,7 +249,7 @@ func TestServerThatRedirects(t *testing.T) {
 		t.Errorf("not asked: got %q, %v", r.Endpoint, err)
 	}
 	for _, tt := range []struct{ to, want, location string }{
-		{"https://other.example/mcp?a=b", `pointing to "https://other.example/mcp?a=b"`, "https://other.example/mcp?a=b"},
+		{"https://other.example/mcp?a=b", `with a redirect to "https://other.example/mcp?a=b"`, "https://other.example/mcp?a=b"},
 		{"", "without a Location", ""},
 		{"/mcp", "", ""}, // for ever
 	} {

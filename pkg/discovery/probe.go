@@ -83,7 +83,7 @@ func (f *finder) followRedirect(res *httpx.Response) error {
 		return e
 	}
 	if !httpx.SameOrigin(to, f.server) {
-		e := fail("pointing to %q, which is another origin: no token of this server is sent there", httpx.Text(to.String(), 300))
+		e := fail("with a redirect to %q, which is on another origin; mcpauth sends no token there", httpx.Text(to.String(), 300))
 		e.Location = to.String()
 		return e
 	}

@@ -220,7 +220,7 @@ func (c credential) replacedTokens(old credential) (toStore, toRevoke []retiredT
 	return all[:min(len(all), maxRetired)], nil
 }
 
-// target returns the target of a stored login.
+// The method target returns the target of a stored login.
 func (c credential) target() Target {
 	return Target{URL: c.Server, Profile: c.Profile, Settings: c.Settings}
 }

@@ -11,8 +11,8 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// LoginSecrets returns the secrets of one login. The Client removes them from what the servers of this login answer. Clients of the same MCP
-// server should use them too. The secrets of one login never change the texts of another login.
+// LoginSecrets returns the secrets of one login. The Client removes them from OAuth responses, errors and the headers of redirects and
+// refusals. An mcpclient.Client of this login should use the same Secrets. They are not masked in texts of another login.
 func (c *Client) LoginSecrets(t Target) *httpx.Secrets {
 	c.secretsMu.Lock()
 	defer c.secretsMu.Unlock()

@@ -223,8 +223,8 @@ func (f *fileStore) openTemp(name string, reserved reservedSpace) (*os.File, err
 // reservedExtra is the number of bytes to allocate in addition to the size of the stored record. A typical credential is smaller.
 const reservedExtra = 14 << 10
 
-// reserve writes a temporary file and reads it back. The file is as large as the next record is likely to be. A full disk is thus detected
-// before a refresh token is redeemed.
+// The method reserve writes a temporary file and reads it back. The file is as large as the next record is likely to be. A full disk is thus
+// detected before a refresh token is redeemed.
 func (f *fileStore) reserve(_ context.Context, key Key) (reservedSpace, error) {
 	name, path := key.name(), f.path(key.name())
 	if _, err := f.headToReplace(name); err != nil {

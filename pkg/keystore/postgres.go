@@ -199,7 +199,7 @@ func (p *postgres) replaceRowAfterLoss(ctx context.Context, key Key, sql string,
 	}
 }
 
-// reserve writes a claim to the row of the key. reserve returns an error if the database is read-only or the key file cannot be read.
+// The method reserve writes a claim to the row of the key, and returns an error if the database is read-only or the key file cannot be read.
 func (p *postgres) reserve(ctx context.Context, key Key) (reservedSpace, error) {
 	k, err := readKeys(p.keyFile)
 	if err != nil {

@@ -23,7 +23,7 @@ func checkHeaders(schema json.RawMessage) *annotationError {
 // annotated. onlyProperties is true if all keywords on the path to the schema are "properties".
 func checkSchemaHeaders(schema json.RawMessage, path string, isProperty, onlyProperties bool, seen map[string]bool, depth int) *annotationError {
 	if depth > 100 {
-		return &annotationError{path: path, problem: "is not searched for, because the schema nests deeper than 100"}
+		return &annotationError{path: path, problem: "is not searched for, because the schema is nested deeper than 100 levels"}
 	}
 	for keyword, v := range jsonscan.Members(schema) {
 		var err *annotationError
@@ -65,7 +65,7 @@ func checkAnnotation(value, kind json.RawMessage, path string, usedNames map[str
 	name := jsonscan.Unquote(value)
 	switch t := jsonscan.Unquote(kind); {
 	case t != "string" && t != "integer" && t != "boolean":
-		return &annotationError{path: path, problem: "is for properties of type string, integer or boolean"}
+		return &annotationError{path: path, problem: "is allowed only for properties of type string, integer or boolean"}
 	case name == "":
 		return &annotationError{path: path, problem: "has no header name"}
 	case strings.ContainsFunc(name, func(r rune) bool { return !isTokenChar(r) }):

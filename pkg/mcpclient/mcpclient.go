@@ -44,8 +44,11 @@ type Client struct {
 	// If Auth has a method Grant(context.Context) (string, error), each grant has a cache of its own.
 	Auth auth.OAuthHandler
 
-	HTTP    *http.Client   // only its Transport is used; nil: one that limits connection time and header size
-	Secrets *httpx.Secrets // secrets of the login, which are masked in messages of the server and never stored; nil: only the secrets in Header and the access tokens
+	HTTP *http.Client // only its Transport is used; nil: one that limits connection time and header size
+
+	// Secrets contains the secrets of the login. The Client masks them in messages of the server and never stores them. If Secrets is nil, the
+	// Client knows only the secrets in Header and the access tokens.
+	Secrets *httpx.Secrets
 
 	Version  string // version of this program, which is sent to the server; empty: "dev"
 	CacheDir string // private folder for data cached between processes; empty: no such cache
@@ -215,7 +218,7 @@ func (c *Client) Clean(text string) string {
 	return c.link.Clean(text)
 }
 
-// shown returns a text of the server that is safe to print and contains no secret.
+// The method shown returns a text of the server in a form that is safe to print and contains no secret.
 func (c *Client) shown(text string, limit int) string { return httpx.Text(c.Clean(text), limit) }
 
 // protocolError returns the error for a response that violates the protocol.

@@ -45,8 +45,8 @@ func Claims(text string) (map[string]json.RawMessage, error) {
 // CheckAudience returns ErrAudience if an assertion is for another server (RFC 7523 §3). A server that receives an assertion for another
 // server could use the assertion there. Every URL and host name in aud must be that of the authorization server, because a server accepts
 // an assertion if any audience matches. CheckAudience ignores an audience that names no server, such as api://NAME. A URI with a
-// host but another scheme, such as the SPIFFE ID spiffe://prod/vault, names a server that would accept the assertion. No metadata says that
-// this server is the authorization server, so such an audience is refused.
+// host and another scheme, such as spiffe://prod/vault, is refused, because it names a server, and no metadata says that this is the
+// authorization server.
 func CheckAudience(assertion, issuer, endpoint string) error {
 	c, err := Claims(assertion)
 	if err != nil {
