@@ -70,7 +70,7 @@ func trustCommand(p *program) *cli.Command {
 
 // checkTrusted returns an error if an entry needs trust and the user has not trusted the file in its current state. An entry of a project's
 // file needs trust if it uses variables, auth or files. The headers of an entry need trust only for a login, so serverByEntry and
-// storedLoginCheck check them.
+// protectLogin check them.
 func (p *program) checkTrusted(ctx context.Context, e config.Entry, files map[string]string) error {
 	if !e.Found || e.Skipped != "" || e.Uses(p.getenv).Nothing() {
 		return nil
