@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"html"
 	"io"
 	"net"
 	"net/http"
@@ -82,15 +81,16 @@ func (t *cleaner) RoundTrip(req *http.Request) (*http.Response, error) {
 	var data []byte
 	if read != readErrors || failed {
 		data, err = io.ReadAll(io.LimitReader(res.Body, MaxBody+1))
-		s.learnAnswer(req, res, data)
+		body := withoutNUL(data)
+		s.learnAnswer(req, res, body)
 		switch {
 		case err != nil:
 			err = s.CleanError(err)
 		case len(data) > MaxBody:
-			data, err = data[:MaxBody], ErrTooLarge
+			body, err = body[:min(len(body), MaxBody)], ErrTooLarge
 		}
-		data = s.finder(failed, longValue).cleanBody(data, failed)
-		res.Body, res.ContentLength = &bufferedBody{io.MultiReader(bytes.NewReader(data), errReader{err}), res.Body}, -1
+		body = s.finder(failed, longValue).cleanBody(body, failed)
+		res.Body, res.ContentLength = &bufferedBody{io.MultiReader(bytes.NewReader(body), errReader{err}), res.Body}, -1
 	}
 	res.Header = s.CleanHeader(res.Header)
 	return res, nil
@@ -180,30 +180,26 @@ func (s *Secrets) cleanDescriptions(challenge string) string {
 
 // CleanRefusal returns the body of an error response without secrets.
 func (s *Secrets) CleanRefusal(body []byte) []byte {
-	return s.finder(true, longValue).cleanBody(body, true)
+	return s.finder(true, longValue).cleanBody(withoutNUL(body), true)
 }
 
 // cleanBody replaces the secrets in a body. In JSON, cleanBody replaces them in the decoded strings, and in the names of members only if names
-// is true. The values of issuedMembers and the strings in oauthCodes stay unchanged. In other text, cleanBody also finds secrets that are
-// written with character references of HTML.
+// is true. The values of issuedMembers and the strings in oauthCodes stay unchanged.
 func (f *finder) cleanBody(data []byte, names bool) []byte {
-	if json.Valid(bytes.TrimPrefix(data, []byte("\ufeff"))) {
-		return f.rewriteStrings(data, func(path []string, isName bool, s string) bool {
-			n := len(path)
-			if isName {
-				return !names
-			}
-			return slices.Contains(oauthCodes, s) || (n == 1 || n == 2 && path[0] == slackUser) && isIssued(path[n-1])
-		})
+	if !json.Valid(bytes.TrimPrefix(data, []byte("\ufeff"))) {
+		return []byte(f.clean(string(data)))
 	}
-	text := f.clean(string(data))
-	if plain := html.UnescapeString(text); plain != text {
-		if clean := f.clean(plain); clean != plain {
-			text = clean
+	return f.rewriteStrings(data, func(path []string, isName bool, s string) bool {
+		n := len(path)
+		if isName {
+			return !names
 		}
-	}
-	return []byte(text)
+		return slices.Contains(oauthCodes, s) || (n == 1 || n == 2 && path[0] == slackUser) && isIssued(path[n-1])
+	})
 }
+
+// withoutNUL removes the NUL bytes from a body, so that secrets in UTF-16 are found. JSON contains no NUL byte.
+func withoutNUL(body []byte) []byte { return bytes.ReplaceAll(body, []byte{0}, nil) }
 
 // issuedMembers lists the members of responses that contain a secret (RFC 6749 §5.1, RFC 7591 §3.2.1, RFC 8628 §3.2, OpenID Connect Core
 // §3.1.3.3). Slack issues tokens in members of authed_user.

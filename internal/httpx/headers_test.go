@@ -1,6 +1,12 @@
 package httpx
 
-import "testing"
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
 
 // The words in the name of a header, the length of the value and its form decide whether the value is a secret. SECURITY.md lists the rules.
 func TestWhichHeadersAreSecret(t *testing.T) {
@@ -27,6 +33,8 @@ func TestWhichHeadersAreSecret(t *testing.T) {
 		{"X-Tenant", "t123456789abcdef", false},
 		{"X-Org-Id", "o123456789abcdef", false},
 		{"X-Request-Id", "r123456789abcdef", false},
+		{"X-Pass", "correct-Horse", false},
+		{"X-Pass", "correct_horse-ab", true},
 		{"X-Hidden", "h123456789abcdef", true},
 	} {
 		var k Secrets
@@ -34,5 +42,61 @@ func TestWhichHeadersAreSecret(t *testing.T) {
 		if text := "it is " + tt.value + "."; k.Holds(text) != tt.want {
 			t.Errorf("%s: %s is a secret: %v", tt.name, tt.value, !tt.want)
 		}
+	}
+}
+
+// Each word that SECURITY.md lists makes a header secret, and the list is complete.
+func TestWordsOfSecretHeaders(t *testing.T) {
+	page, err := os.ReadFile("../../SECURITY.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strings.Fields("token key secret auth authorization password passwd pwd pass passphrase session credential cookie jwt bearer signature")
+	list := regexp.MustCompile("`token`.*`signature`").FindString(string(page))
+	if got := strings.FieldsFunc(list, func(r rune) bool { return !('a' <= r && r <= 'z') }); !slices.Equal(slices.DeleteFunc(got, func(s string) bool { return s == "or" }), want) {
+		t.Errorf("SECURITY.md lists %q", got)
+	}
+	for _, word := range want {
+		for _, name := range []string{"X-" + word, "X-My" + word + "s", "X-" + word + "-Value"} {
+			var k Secrets
+			if k.AddHeader(name, "v1234567"); !k.Holds("v1234567") {
+				t.Errorf("the value of %s is no secret", name)
+			}
+		}
+	}
+}
+
+// If several headers have the same value, their order does not matter: a secret header makes the value a secret, and otherwise an identifier
+// header makes it an identifier.
+func TestHeadersWithTheSameValue(t *testing.T) {
+	const value = "v123456789abcdef"
+	for _, tt := range []struct {
+		names []string
+		want  bool
+	}{
+		{[]string{"X-Api-Key", "X-Account"}, true},
+		{[]string{"X-Custom", "X-Account"}, false},
+		{[]string{"X-Custom", "X-Api-Key"}, true},
+	} {
+		for range 2 {
+			var k Secrets
+			for _, name := range tt.names {
+				k.AddHeader(name, value)
+			}
+			if k.Holds(value) != tt.want || k.MaskValues(value) != map[bool]string{true: "[redacted]", false: value}[tt.want] {
+				t.Errorf("%q: a secret: %v; masked: %s", tt.names, k.Holds(value), k.MaskValues(value))
+			}
+			slices.Reverse(tt.names)
+		}
+	}
+}
+
+// A word under the name of a secret header may be part of a URL or a scope, so it counts only in refusals and in what is stored.
+func TestWordsInSecretHeaders(t *testing.T) {
+	var k Secrets
+	k.AddHeader("X-Auth-Realm", "Tenant-prod_eu")
+	const text = "realm tenant-prod_eu"
+	if k.Holds(text) || k.MayStore(text) || k.Clean(text) != "realm [redacted]" {
+		t.Errorf("holds %v, may store %v, cleaned %q", k.Holds(text), k.MayStore(text), k.Clean(text))
 	}
 }

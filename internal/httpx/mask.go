@@ -47,12 +47,19 @@ func HoldsSecret(text, secret string) bool {
 	return f.clean(text) != text
 }
 
-// The method clean replaces the secrets in a text. If only the percent-decoded text contains a secret, the result is the decoded text.
+// The method clean replaces the secrets in a text. If only the text without percent-encoding, or also without the character references of
+// HTML, contains a secret, the result is the decoded text.
 func (f *finder) clean(text string) string {
+	if len(f.whole) == 0 {
+		return text
+	}
 	text = f.replace(text, nil)
-	if plain := percentDecoded(text); plain != text {
-		if clean := f.replace(plain, nil); clean != plain {
-			text = clean
+	plain := text
+	for _, decode := range []func(string) string{percentDecoded, htmlDecoded} {
+		if decoded := decode(plain); decoded != plain {
+			if plain = f.replace(decoded, nil); plain != decoded {
+				text = plain
+			}
 		}
 	}
 	if f.parts == nil {
@@ -63,7 +70,7 @@ func (f *finder) clean(text string) string {
 
 // The method replace replaces the complete secrets that a text contains without further encoding, and the parts of secrets.
 func (f *finder) replace(text string, parts map[string]bool) string {
-	if len(f.whole) == 0 || len(text) < minSecret {
+	if len(text) < minSecret {
 		return text
 	}
 	spans := f.find(lowerASCII(text), parts)
@@ -123,6 +130,24 @@ func percentDecoded(text string) string {
 		out = append(out, text[i])
 	}
 	return string(out)
+}
+
+// htmlDecoded decodes the character references of HTML in a text, except those of control characters, which could begin a new line.
+func htmlDecoded(text string) string {
+	before, rest, found := strings.Cut(text, "&")
+	if !found {
+		return text
+	}
+	var b strings.Builder
+	b.WriteString(before)
+	for part := range strings.SplitSeq(rest, "&") {
+		part = "&" + part
+		if plain := html.UnescapeString(part); strings.IndexFunc(plain, unicode.IsControl) != 0 {
+			part = plain
+		}
+		b.WriteString(part)
+	}
+	return b.String()
 }
 
 // lowerASCII converts ASCII letters to lower case and leaves all other bytes unchanged.

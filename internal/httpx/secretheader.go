@@ -47,7 +47,7 @@ func requestSecrets(h http.Header) []string {
 // X-Apikey, because net/http changes the case of names.
 func namesSecret(name string) bool {
 	return slices.ContainsFunc(nameWords(name), func(word string) bool {
-		return slices.ContainsFunc([]string{"token", "key", "secret", "auth", "authorization", "password", "pass", "session", "credential", "cookie", "jwt", "bearer",
+		return slices.ContainsFunc([]string{"token", "key", "secret", "auth", "authorization", "password", "passwd", "pwd", "pass", "passphrase", "session", "credential", "cookie", "jwt", "bearer",
 			"signature"}, func(end string) bool { return strings.HasSuffix(word, end) || strings.HasSuffix(word, end+"s") })
 	})
 }

@@ -39,12 +39,13 @@ type secret struct {
 type origin int
 
 const (
-	kept           origin = iota // passed to Learn
-	sent                         // in a request
-	received                     // in a response; separate from sent, so that a server that sends many secrets cannot displace the sent ones
-	ofUser                       // a value of the user
-	ofSecretHeader               // a value of a header whose name says that it is a secret, of at least minToken bytes
-	identifier                   // a UUID or URL of the user, which a server may use in its texts
+	kept               origin = iota // passed to Learn
+	sent                             // in a request
+	received                         // in a response; separate from sent, so that a server that sends many secrets cannot displace the sent ones
+	ofUser                           // a value of the user
+	ofSecretHeader                   // a value of a header whose name says that it is a secret, of at least minToken bytes
+	identifier                       // a UUID or URL of the user, which a server may use in its texts
+	ofIdentifierHeader               // a value of a header whose name says that it is an identifier; only a secret header makes it a secret
 )
 
 // Learn adds credentials.
@@ -103,7 +104,7 @@ func (s *Secrets) addValues(from origin, values []string) {
 	defer s.mu.Unlock()
 	for _, v := range values {
 		known := s.values[v]
-		if len(v) < minToken || from == ofUser && (known != nil || isName(v)) || s.isTyped(v) {
+		if len(v) < minToken || known != nil && (from == ofUser || known.origin == ofSecretHeader) || from == ofUser && isName(v) || s.isTyped(v) {
 			continue
 		}
 		if s.values == nil {
@@ -126,12 +127,7 @@ func (s *Secrets) AddHeader(name, value string) {
 	case namesSecret(name):
 		s.addValues(ofSecretHeader, secrets)
 	case namesIdentifier(name):
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		for _, v := range secrets { // the value of a variable may have been added without the name of its header
-			delete(s.values, v)
-		}
-		s.messages = nil
+		s.addValues(ofIdentifierHeader, secrets)
 	default:
 		s.AddValues(secrets...)
 	}
@@ -207,7 +203,7 @@ func (s *Secrets) ownValues() *finder {
 	defer s.mu.Unlock()
 	f := &finder{}
 	for _, v := range s.values {
-		if len(v.text) >= longValue {
+		if len(v.text) >= longValue && v.origin != ofIdentifierHeader {
 			f.whole = append(f.whole, v.inLowerCase()...)
 		}
 	}
@@ -219,8 +215,8 @@ func (s *Secrets) ownValues() *finder {
 	return f
 }
 
-// finder returns a finder of complete secrets and, if parts is true, of parts of credentials and of short credentials. Values of the user
-// shorter than minLength do not count.
+// finder returns a finder of complete secrets and, if parts is true, of parts of credentials, of short credentials and of words. Values of the
+// user shorter than minLength do not count, except values of secret headers that are not one word.
 func (s *Secrets) finder(parts bool, minLength int) *finder {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -238,11 +234,16 @@ func (s *Secrets) newFinder(parts bool, minLength int) *finder {
 		f.addParts()
 	}
 	for _, v := range s.values {
-		if v.origin == ofSecretHeader || v.origin == ofUser && len(v.text) >= minLength {
+		if v.origin == ofSecretHeader && (parts || len(v.text) >= minLength || !isWord(v.text)) || v.origin == ofUser && len(v.text) >= minLength {
 			f.whole = append(f.whole, v.inLowerCase()...)
 		}
 	}
 	return f
+}
+
+// isWord reports whether a text contains only letters, '-' and '_', such as access_token or Production.
+func isWord(s string) bool {
+	return isSmall(strings.NewReplacer("-", "", "_", "").Replace(lowerASCII(s)))
 }
 
 func (s *secret) inLowerCase() []string {

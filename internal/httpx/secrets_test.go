@@ -20,7 +20,7 @@ import (
 
 func TestSecrets(t *testing.T) {
 	var k Secrets
-	k.Learn("canary-token-0123456789", "sh0rt", "abc", "")
+	k.Learn("canary-token-0123456789", "sh0rt", "abc", "", `q8+J7/zQ==pa'ss"word`)
 	k.AddValues("a long value of the user", "short value", "https://mcp.example.com", "https://hooks.example.com/canary")
 	for _, tt := range []struct {
 		name, in, clean string
@@ -31,6 +31,10 @@ func TestSecrets(t *testing.T) {
 		{"in base64", base64.StdEncoding.EncodeToString([]byte("canary-token-0123456789")), "[redacted]k=", true},
 		{"percent-encoded once", "x=%63anary-token-0123456789&y", "x=[redacted]&y", true},
 		{"beside an invalid %XX", "%zz100% of %0a%63anary-token-0123456789%", "%zz100% of %0a[redacted]%", true},
+		{"with references of Go", "q8&#43;J7/zQ==pa&#39;ss&#34;word &amp;", "[redacted] &", true},
+		{"with references of Mustache", "&#10;q8+J7&#x2F;zQ&#x3D;&#x3d;pa&#x27;ss&quot;word &", "&#10;[redacted] &", true},
+		{"with references in a form", "q8%26%2343%3BJ7%2FzQ==pa%27ss%26quot%3Bword", "[redacted]", true},
+		{"references without a secret", "a &#43;&amp; b%41 &lt;", "a &#43;&amp; b%41 &lt;", false},
 		{"shortened", "is canary-token…", "is [redacted]…", false},
 		{"without its beginning", "is y-token-0123456789", "is [redacted]", false},
 		{"fewer bytes", "is canary-toke", "is canary-toke", false},
@@ -69,6 +73,9 @@ func TestAnswersArriveClean(t *testing.T) {
 		{"a form", "POST", formType, 400, `error=x&error_description=not+canary%2Dsent%2dsecret&b`, `error=x&error_description=not+[redacted]&b`},
 		{"a page", "GET", "text/html", 404, `<title>no canary&#45;sent&#x2d;secret</title>`, `<title>no [redacted]</title>`},
 		{"torn JSON", "POST", "application/json", 400, `{"x":"canary-sent-secret`, `{"x":"[redacted]`},
+		{"UTF-16", "POST", "text/plain", 400, strings.Join(strings.Split("no canary-sent-secret", ""), "\x00") + "\x00", "no [redacted]"},
+		{"UTF-16 with a byte order mark", "POST", "application/json", 500, "\xff\xfe" + strings.Join(strings.Split(`{"error":"canary-sent-secret"}`, ""), "\x00") + "\x00", `�{"error":"[redacted]"}`},
+		{"UTF-16 in a success", "POST", "text/html", 200, strings.Join(strings.Split("canary-sent-secret", ""), "\x00"), "[redacted]"},
 		{"not UTF-8", "POST", "text/plain", 400, "\xff canary-sent-secret", "� [redacted]"},
 	} {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -198,6 +205,10 @@ func TestSecretsInJSON(t *testing.T) {
 	}
 	if name := `{"canary\"token\"<0123456789>"            : 1}`; string(k.MaskJSON([]byte(name))) != name {
 		t.Errorf("a name became %s", k.MaskJSON([]byte(name)))
+	}
+	const wide = "\x00c\x00a\x00n\x00a\x00r\x00y\x00\"\x00t\x00o\x00k\x00e\x00n\x00\"\x00<\x000\x001\x002\x003\x004\x005\x006\x007\x008\x009\x00>"
+	if got := string(k.CleanRefusal([]byte(wide))); got != "[redacted]" {
+		t.Errorf("UTF-16 became %q", got)
 	}
 	for _, torn := range []string{`"`, `"\`, `{"a":"b`, ``, `]}`} {
 		if got := string(k.MaskJSON([]byte(torn))); got != torn {
@@ -444,7 +455,7 @@ func TestWhichHeadersAreSecrets(t *testing.T) {
 		secret, kept bool // kept: may be stored
 	}{
 		{"X-Api-Key", id, true, false}, {"X-Apikey", "hunter2hunter", true, false}, {"XAccessTokens", "hunter2h", true, false}, {"X-Pass", "hunter2h", true, false}, {"X-Api-Key", "hunter2", false, true},
-		{"X-Account-Token", "sk-live-0123456789", true, false}, {"User_Api_Key", "https://mcp.example/x", true, false}, {"Cookie", "dark-mode", true, false},
+		{"X-Account-Token", "sk-live-0123456789", true, false}, {"User_Api_Key", "https://mcp.example/x", true, false}, {"Cookie", "dark-mode", false, false},
 		{"X-Orgid", "acme-corporation-of-x", false, true}, {"X-Request-Id", "acme-corporation-of-x", false, true}, {"X-Video", "acme-corporation-of-x", true, false},
 		{"X-Custom", "acme-corp", false, false}, {"X-Custom", "acme-corporation-of-x", true, false}, {"X-Custom", id, false, true},
 		{"X-Okta-Domain", "dev-12345678.okta.com", false, true}, {"X-Target", "https://mcp.example/a/b", false, true}, {"X-Target", "https://mcp.example/?k=canary", true, false},

@@ -92,9 +92,18 @@ func (e Endpoint) readObject(a *formResponse) (jsonObject, error) {
 		}
 	}
 	if kind, _, _ := mime.ParseMediaType(a.Header.Get("Content-Type")); kind != "application/json" {
-		return m, e.reportDeviation(a, "token_content_type", fmt.Sprintf("answered with %s, expected application/json (%s)", quoted(kind), want.section))
+		return m, e.reportDeviation(a, "token_content_type", fmt.Sprintf("answered with %s, expected application/json (%s)", quotedMediaType(kind), want.section))
 	}
 	return m, nil
+}
+
+// quotedMediaType returns a usual media type in quotes. Another media type is not shown, because it could repeat a secret.
+func quotedMediaType(kind string) string {
+	switch kind {
+	case "", "text/html", "text/plain", "text/json", "text/javascript", "text/xml", "application/xml", "application/json", "application/octet-stream", "application/x-www-form-urlencoded":
+		return strconv.Quote(kind)
+	}
+	return "another media type"
 }
 
 // notAnObject returns the error for a response that is not a JSON object. GitHub sends a refusal as a form with status 200.
@@ -104,7 +113,7 @@ func (a *formResponse) notAnObject(err error, now time.Time) error {
 	if r.Code != "" {
 		return a.refusalError(now)
 	}
-	reason := fmt.Sprintf("answered %d with %s, expected a JSON object (%s): %v", a.StatusCode, quoted(kind), expectedStatus[a.stage].section, err)
+	reason := fmt.Sprintf("answered %d with %s, expected a JSON object (%s): %v", a.StatusCode, quotedMediaType(kind), expectedStatus[a.stage].section, err)
 	if r.Text != "" && kind == "text/html" { // show only the title of an HTML page, because other text may contain the token
 		reason += fmt.Sprintf("; its title is %q", r.Text)
 	}

@@ -130,6 +130,7 @@ func TestStatusAndType(t *testing.T) {
 	}{
 		{"201 (Supabase)", reply{status: 201, body: okBody}, false},
 		{"text/html", reply{contentType: "text/html", body: okBody}, false},
+		{"the token as the media type", reply{contentType: "text/at-1", body: okBody}, false},
 		{"with a charset", reply{contentType: "application/json;charset=UTF-8", body: okBody}, true},
 	} {
 		e := serve(t, tt.reply).endpoint()
@@ -139,7 +140,7 @@ func TestStatusAndType(t *testing.T) {
 		}
 		wantDeviations(t, *codes, !tt.strict)
 		e.Strict = true
-		if _, err := e.ClientCredentials(context.Background(), ""); (err == nil) != tt.strict || err != nil && !errors.Is(err, ErrMalformed) {
+		if _, err := e.ClientCredentials(context.Background(), ""); (err == nil) != tt.strict || err != nil && (!errors.Is(err, ErrMalformed) || strings.Contains(err.Error(), "at-1")) {
 			t.Errorf("%s, strict: got %v", tt.name, err)
 		}
 	}
@@ -149,6 +150,7 @@ func TestMalformed(t *testing.T) {
 	for _, tt := range []struct{ name, contentType, body, want string }{
 		{"empty", "", "", "expected a JSON object"},
 		{"HTML with status 200", "text/html", "<html>canary-000", `200 with "text/html"`},
+		{"the token as the media type", "text/canary-000", "x", "200 with another media type, expected"},
 		{"cut JSON", "", `{"access_token":"canary-000`, "expected a JSON object"},
 		{"a list", "", `[{"access_token":"canary-000"}]`, "expected a JSON object"},
 		{"null", "", `null`, "expected a JSON object"},
