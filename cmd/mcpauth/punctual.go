@@ -71,14 +71,17 @@ func (p *program) waitUntilLate(ctx context.Context, limit time.Duration, done <
 	if limit > 0 {
 		late = time.After(limit + gracePeriod)
 	}
+	wrote := false // whether the command was writing its result at the last check; if so, it has just finished
 	for {
 		select {
 		case err := <-done:
 			return err, true
 		case <-late:
-			if p.global.timeout > 0 || p.out.stdoutWriters.Load() == 0 {
+			writes := p.out.stdoutWriters.Load() > 0
+			if p.global.timeout > 0 || !writes && !wrote {
 				return nil, false
 			}
+			wrote = writes
 			late = time.After(gracePeriod)
 		case <-ctx.Done():
 			select {
