@@ -31,8 +31,7 @@ func (s *Secrets) Client(c *http.Client) *http.Client {
 //   - the headers of OAuth responses and of all responses with a status of 300 or more
 //   - errors, because an error of net/http may quote a malformed header line of the server
 //
-// In an error, in the body of a response with a status of
-// 400 or more, and in an error_description, parts of credentials are replaced too.
+// In an error, in the body of a response with a status of 400 or more, and in an error_description, parts of credentials are replaced too.
 func (s *Secrets) Transport(next http.RoundTripper) http.RoundTripper {
 	if next == nil {
 		next = http.DefaultTransport
@@ -198,7 +197,7 @@ func (f *finder) cleanBody(data []byte, names bool) []byte {
 	})
 }
 
-// withoutNUL removes the NUL bytes from a body, so that secrets in UTF-16 are found. JSON contains no NUL byte.
+// withoutNUL removes the NUL bytes from a body, so that secrets in UTF-16 are found.
 func withoutNUL(body []byte) []byte { return bytes.ReplaceAll(body, []byte{0}, nil) }
 
 // issuedMembers lists the members of responses that contain a secret (RFC 6749 §5.1, RFC 7591 §3.2.1, RFC 8628 §3.2, OpenID Connect Core

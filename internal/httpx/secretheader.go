@@ -11,8 +11,8 @@ import (
 )
 
 // HeaderSecrets returns the secrets in a header that the user or mcpauth sends: the value, the credentials after a scheme such as Bearer,
-// the password of Basic, and the value of each cookie. The result is nil for the headers in printableHeaders, for
-// Location, and for Mcp-Param headers, which contain arguments of a call.
+// the password of Basic, and the value of each cookie. The result is nil for the headers in printableHeaders, for Location, and for Mcp-Param
+// headers, which contain arguments of a call.
 func HeaderSecrets(name, value string) []string {
 	name = http.CanonicalHeaderKey(name)
 	if slices.Contains(printableHeaders, name) || strings.HasPrefix(name, "Mcp-Param-") || name == "Location" {

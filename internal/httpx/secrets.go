@@ -162,9 +162,9 @@ func (s *Secrets) isTyped(text string) bool {
 	return slices.ContainsFunc(s.typed, func(t string) bool { return strings.Contains(t, text) })
 }
 
-// Clean replaces the secrets in a message of a server. A credential of at least minSecret bytes counts, or a part of
-// a credential of at least partLength bytes. A value of the user counts if it has at least longValue bytes and is no identifier, or if
-// its origin is ofSecretHeader.
+// Clean replaces the secrets in a message of a server. A credential of at least minSecret bytes counts, or a part of a credential of at
+// least partLength bytes. A value of the user counts if it has at least longValue bytes and is no identifier, or if its origin is
+// ofSecretHeader.
 func (s *Secrets) Clean(message string) string {
 	s.mu.Lock()
 	f := s.messages

@@ -220,13 +220,13 @@ func (c credential) replacedTokens(old credential) (toStore, toRevoke []retiredT
 	return all[:min(len(all), maxRetired)], nil
 }
 
-// The method target returns the target of a stored login.
+// target describes the server and the settings of a stored login.
 func (c credential) target() Target {
 	return Target{URL: c.Server, Profile: c.Profile, Settings: c.Settings}
 }
 
-// effectiveSettings returns the settings with which a new login would equal the stored one: the user's settings and, where the user has none, what
-// the login used.
+// effectiveSettings returns the settings with which a new login would equal the stored one: the user's settings and, where the user has
+// none, what the login used.
 func (c credential) effectiveSettings() Settings {
 	s := c.Settings
 	if c.Client.Kind == dcr.MetadataDocument {

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -144,4 +145,44 @@ func oldRecord(t *testing.T, name string) credential {
 		t.Fatal(err)
 	}
 	return cred
+}
+
+// Only a setting that would change the login is a difference.
+func TestDifference(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	key := filepath.Join(folder, "key.pem")
+	if err := errors.Join(os.WriteFile(key, nil, 0o600), os.Symlink(key, filepath.Join(folder, "link.pem"))); err != nil {
+		t.Fatal(err)
+	}
+	stored := Settings{Issuer: "https://as.example", ClientID: "c", ClientSecret: "s", ClientKeyFile: key, Scopes: []string{"a", "b"}, DPoP: DPoPNever, CallbackPort: 1}
+	for _, tt := range []struct {
+		name  string
+		given Settings
+		want  string
+	}{
+		{"nothing", Settings{}, ""},
+		{"the same", stored, ""},
+		{"another form of the issuer", Settings{Issuer: "HTTPS://as.example/"}, ""},
+		{"a link to the key", Settings{ClientKeyFile: filepath.Join(folder, "link.pem")}, ""},
+		{"fewer scopes in another order", Settings{Scopes: []string{"b"}}, ""},
+		{"the default of dpop", Settings{DPoP: DPoPAuto}, ""},
+		{"the callback", Settings{CallbackPort: 2, CallbackHost: "localhost"}, ""},
+		{"another issuer", Settings{Issuer: "https://as.example/tenant"}, "issuer"},
+		{"another secret", Settings{ClientID: "c", ClientSecret: "t"}, "client_secret"},
+		{"another key", Settings{ClientKeyFile: filepath.Join(folder, "other.pem")}, "client_key_file"},
+		{"one more scope", Settings{Scopes: []string{"a", "c"}}, "scopes"},
+		{"strict", Settings{Strict: true}, "strict"},
+	} {
+		if name, _, _ := stored.Difference(tt.given); name != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.name, name, tt.want)
+		}
+		if name, _, _ := stored.Difference(tt.given.Without(tt.given)); name != "" {
+			t.Errorf("%s: %q is left", tt.name, name)
+		}
+	}
+	bound := Settings{DPoP: DPoPAlways}
+	if name, _, _ := bound.Difference(Settings{DPoP: DPoPAuto}); name != "dpop" {
+		t.Errorf("dpop auto would weaken the login: %q", name)
+	}
 }
