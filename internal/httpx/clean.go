@@ -81,6 +81,9 @@ func (t *cleaner) RoundTrip(req *http.Request) (*http.Response, error) {
 	if read != readErrors || failed {
 		data, err = io.ReadAll(io.LimitReader(res.Body, MaxBody+1))
 		body := withoutNUL(data)
+		if !failed && json.Valid(body) { // NUL bytes make a successful response invalid, and the caller refuses it
+			body = data
+		}
 		s.learnAnswer(req, res, body)
 		switch {
 		case err != nil:
