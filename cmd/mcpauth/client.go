@@ -299,7 +299,7 @@ func (p *program) clientForLogin(ctx context.Context, word string, o flow.Handle
 		return s, nil, errorAt(s, err)
 	}
 	command, ok := p.chooseBrowser("", false)
-	ok = ok && !s.noLogin && s.untrusted == nil // a login would send the headers of an untrusted file together with the new token
+	ok = ok && !s.noLogin && s.noToken == nil
 	p.setDialogue(c, loginDialogue{}, command, ok)
 	o.Reauth, err = p.reauthMode(o.Reauth, ok)
 	if err != nil {

@@ -235,8 +235,11 @@ func (p *program) hintInput(err error) hintInput {
 		s = e.server
 	}
 	a := hintInput{typed: p.userLine, server: s.shellArgument(), staticToken: s.staticToken, err: err}
-	if e, ok := errors.AsType[*configError](s.untrusted); ok {
-		a.trust = e.hint
+	if e, ok := errors.AsType[*configError](s.noToken); ok {
+		a.login = e.hint
+		if s.target.Header.Get("Authorization") == "" {
+			a.login += ", then: " + a.loginLine()
+		}
 	}
 	return a
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -19,7 +20,7 @@ type hintInput struct {
 	typed       commandLine
 	server      string // the SERVER as the user typed it, quoted for a shell
 	staticToken bool   // MCPAUTH_ACCESS_TOKEN is in use
-	trust       string // the hint to trust the project's file; empty: a login is possible without it
+	login       string // the hint that makes a login possible; empty: loginLine
 	err         error
 }
 
@@ -125,10 +126,7 @@ func loginHint(a hintInput) string {
 	if a.staticToken {
 		return "the server rejects the token in " + accessTokenVariable + ": set a new one"
 	}
-	if a.trust != "" {
-		return a.trust + ", then: " + a.loginLine()
-	}
-	return a.loginLine()
+	return cmp.Or(a.login, a.loginLine())
 }
 
 func anewHint(a hintInput) string {

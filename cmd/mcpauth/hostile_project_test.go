@@ -339,6 +339,7 @@ func TestForeignProjectIsIgnored(t *testing.T) {
 	u := newUser(t)
 	u.project(t, `{"mcpServers":{"x":{"url":"`+u.good.URL()+`"}}}`)
 	u.must(t, exitDone, "tools", "x")
+	u.must(t, exitDone, "trust")
 	if err := os.Chmod(u.home, 0o777); err != nil {
 		t.Fatal(err)
 	}
@@ -349,6 +350,10 @@ func TestForeignProjectIsIgnored(t *testing.T) {
 	}
 	u.must(t, exitUsage, "trust")
 	if !strings.Contains(u.stderr.String(), "cannot be trusted") {
+		t.Errorf("stderr: %s", u.stderr.String())
+	}
+	u.must(t, exitDone, "trust", "--revoke")
+	if !strings.Contains(u.stderr.String(), "is no longer trusted") {
 		t.Errorf("stderr: %s", u.stderr.String())
 	}
 	u.must(t, exitDone, "tools", "x", "--config", ".mcp.json")

@@ -346,6 +346,20 @@ func TestProjectAddsHeaders(t *testing.T) {
 	u.must(t, exitDone, "trust")
 	u.must(t, exitDone, "login", "other")
 	u.must(t, exitDone, "call", "other", "whoami") // the login has not asked for less trust than the call
+
+	// Calls would refuse a login that was made with the credential of a project's file.
+	u.project(t, `{"mcpServers":{"third":{"url":"`+u.good.URL()+`","headers":{"Authorization":"Bearer expired-token"}}}}`)
+	u.must(t, exitDone, "trust")
+	for _, tt := range []struct {
+		args []string
+		exit int
+	}{{[]string{"login", "third"}, exitUsage}, {[]string{"call", "third", "whoami"}, exitAuth}} {
+		u.must(t, tt.exit, tt.args...)
+		if !strings.HasSuffix(u.stderr.String(), "the name: mcpauth login "+u.good.URL()+"\n") {
+			t.Errorf("%q: %s", tt.args, u.stderr.String())
+		}
+	}
+	u.must(t, exitAuth, "status", "third")
 }
 
 // If the user logs in while exec uses an entry of a project's file, the headers of the file do not go along with the new token.
@@ -356,11 +370,11 @@ func TestLoginWhileAProjectRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {
-		name, entry, call string
-		trusted           bool
+		name, entry, call, want string
+		trusted                 bool
 	}{
-		{"an untrusted file adds headers", `"headers":{"X-Tenant":"theirs"}`, "headers", false},
-		{"a trusted file adds a credential", `"headers":{"Authorization":"Bearer theirs"}`, "whoami", true},
+		{"an untrusted file adds headers", `"headers":{"X-Tenant":"theirs"}`, "headers", "is not trusted", false},
+		{"a trusted file adds a credential", `"headers":{"Authorization":"Bearer theirs"}`, "whoami", "cannot be combined with a login", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -374,7 +388,7 @@ func TestLoginWhileAProjectRuns(t *testing.T) {
 			}
 			u.must(t, exitTool, "exec", "work", "--", "sh", "-c",
 				path+" login "+u.good.URL()+" --name work --scope notes:read >&2 && "+path+` call "$MCPAUTH_URL" `+tt.call)
-			if s := u.stderr.String(); u.stdout.Len() > 0 || !strings.Contains(s, "is not trusted") && !strings.Contains(s, "cannot change a login") {
+			if s := u.stderr.String(); u.stdout.Len() > 0 || !strings.Contains(s, tt.want) {
 				t.Errorf("stdout %s, stderr %s", u.stdout.String(), s)
 			}
 		})

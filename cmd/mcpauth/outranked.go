@@ -20,23 +20,15 @@ func (s *server) protectLogin(flags *flow.Settings) {
 	if flags != nil {
 		given, s.target.IfStored = s.target.Settings.Without(*flags), flags
 	}
-	untrusted, credential := s.untrusted, s.credential
+	noToken := s.noToken
 	s.target.Check = func(t flow.Target, stored flow.Settings) error {
-		if untrusted != nil {
-			return untrusted
-		}
-		if credential {
-			return changedLoginError(t, "the header Authorization", "another credential", "its own")
+		if noToken != nil {
+			return noToken
 		}
 		if name, own, other := stored.Difference(given); name != "" {
-			return changedLoginError(t, strings.ReplaceAll(name, "_", " "), other, own)
+			return &configError{message: fmt.Sprintf("the project's file sets %s to %s, but the stored login %s has %s; a project's file cannot change a login", // fmt prints no secret
+				strings.ReplaceAll(name, "_", " "), quote(fmt.Sprint(other)), quote(t.Profile), quote(fmt.Sprint(own))), hint: "if the file is right: mcpauth logout " + shellWord(t.Profile)}
 		}
 		return nil
 	}
-}
-
-// changedLoginError is the error for a setting of a project's file that differs from the stored login. fmt prints no secret of the settings.
-func changedLoginError(t flow.Target, what string, given, stored any) error {
-	return &configError{message: fmt.Sprintf("the project's file sets %s to %s, but the stored login %s has %s; a project's file cannot change a login",
-		what, quote(fmt.Sprint(given)), quote(t.Profile), quote(fmt.Sprint(stored))), hint: "if the file is right: mcpauth logout " + shellWord(t.Profile)}
 }

@@ -41,9 +41,7 @@ type server struct {
 	inProject   bool // the server is an entry of a project's file; see trust.go
 	noLogin     bool // a variable that a login needs is not set
 
-	credential bool // the entry sets the header Authorization
-
-	untrusted error // the reason why the headers of the entry must not be sent with a token, or nil
+	noToken error // the reason why the headers of the entry must not be sent with a token, or nil
 }
 
 // shellArgument returns the SERVER argument, quoted for a shell.
@@ -152,9 +150,9 @@ func (p *program) serverByEntry(ctx context.Context, file *config.File, e config
 	case err != nil:
 		return s, err
 	case len(s.target.Header) == 0: // mcpauth sets the headers of the entry itself
-		s.untrusted = nil
-	case s.untrusted != nil && n >= needLogin:
-		return s, s.untrusted
+		s.noToken = nil
+	case s.noToken != nil && n >= needLogin:
+		return s, s.noToken
 	}
 	for _, login := range stored {
 		if login.URL != s.target.URL {
@@ -254,10 +252,10 @@ func (p *program) readEntry(ctx context.Context, file *config.File, raw config.E
 	}
 	s.target.Profile, s.target.Header, s.target.ApprovedFiles = e.Name, http.Header{}, files
 	if raw.Found && len(e.Headers) > 0 {
-		s.untrusted = p.checkListed(ctx, raw, files)
+		s.noToken = p.checkListed(ctx, raw, files)
 	}
 	for name, value := range e.Headers {
-		if s.untrusted == nil { // headers from an untrusted file are not secrets of the user
+		if s.noToken == nil { // headers from an untrusted file are not secrets of the user
 			p.hideHeader(name, value)
 		}
 		switch err := setHeader(s.target.Header, name, value); {
@@ -267,7 +265,10 @@ func (p *program) readEntry(ctx context.Context, file *config.File, raw config.E
 			return s, errorInFile(e, err)
 		}
 	}
-	s.credential = s.target.Header.Get("Authorization") != ""
+	if raw.Found && s.target.Header.Get("Authorization") != "" {
+		s.noToken = &configError{message: fmt.Sprintf("%s: the server %s has the header Authorization, which cannot be combined with a login", e.Path, quote(e.Name)),
+			hint: "to use a login, give the URL instead of the name: mcpauth login " + shellWord(s.target.URL)}
+	}
 	return p.applyAuth(s, e, n)
 }
 

@@ -260,13 +260,13 @@ func (p *program) listTrusted(ctx context.Context) error {
 
 // revokeTrust ends the trust in a file. The file itself may have been deleted.
 func (p *program) revokeTrust(ctx context.Context, name string) error {
-	path := realPath(name)
 	if name == "" {
 		var err error
-		if path, err = p.projectFile(""); err != nil {
+		if name, err = p.nearestProjectFile(); err != nil {
 			return err
 		}
 	}
+	path := realPath(name)
 	was, err := p.replaceTrusted(ctx, path)
 	switch {
 	case err != nil:
@@ -279,21 +279,26 @@ func (p *program) revokeTrust(ctx context.Context, name string) error {
 	return nil
 }
 
-// projectFile returns the real path of the named file. If name is empty, projectFile returns the path of the nearest .mcp.json.
+// nearestProjectFile returns the path of the nearest .mcp.json.
+func (p *program) nearestProjectFile() (string, error) {
+	places, err := p.configPlaces()
+	if err != nil || places.Project != "" {
+		return places.Project, err
+	}
+	for _, e := range places.Ignored { // the user's own config.json may be ignored too
+		if filepath.Base(e.Path) == ".mcp.json" {
+			return e.Path, nil
+		}
+	}
+	return "", &usageError{message: "there is no .mcp.json in this folder or above it; name the FILE", hint: "mcpauth trust --list shows the trusted files"}
+}
+
+// projectFile returns the real path of a project's file that can be trusted. If name is empty, the file is the nearest .mcp.json.
 func (p *program) projectFile(name string) (string, error) {
 	if name == "" {
-		places, err := p.configPlaces()
-		if err != nil {
+		var err error
+		if name, err = p.nearestProjectFile(); err != nil {
 			return "", err
-		}
-		name = places.Project
-		for _, e := range places.Ignored { // the user's own config.json may be ignored too
-			if name == "" && filepath.Base(e.Path) == ".mcp.json" {
-				name = e.Path
-			}
-		}
-		if name == "" {
-			return "", usage("there is no .mcp.json in this folder or above it; name the FILE")
 		}
 	}
 	path := realPath(name)

@@ -60,20 +60,20 @@ func (l *Link) Failure(o Outcome) error {
 
 // newStatusError returns the error for an HTTP response without a JSON-RPC response.
 func (l *Link) newStatusError(res *http.Response, body, reason string) *StatusError {
-	e := &StatusError{URL: plainURL(res.Request.URL), StatusCode: res.StatusCode, Reason: reason}
+	e := &StatusError{URL: l.plainURL(res.Request.URL), StatusCode: res.StatusCode, Reason: reason}
 	if res.StatusCode >= 300 {
 		r := httpx.ReadRefusal(&httpx.Response{StatusCode: res.StatusCode, Header: res.Header, Body: l.secrets().CleanRefusal([]byte(body))}, time.Now())
 		e.Code, e.Text, e.RetryAfter = r.Code, r.Text, r.RetryAfter
 	}
 	if to, err := res.Location(); err == nil && res.StatusCode < 400 {
-		e.Location = plainURL(to)
+		e.Location = l.plainURL(to)
 	}
 	return e
 }
 
 // foreignAddress returns the error for a URL that is not on the origin of the MCP server.
 func (l *Link) foreignAddress(address string) error {
-	return l.CleanAddress(&httpx.AddressError{Address: httpx.Text(address, 200), Reason: "it is not on the origin of the MCP server " + plainURL(l.server)})
+	return l.CleanAddress(&httpx.AddressError{Address: httpx.Text(address, 200), Reason: "it is not on the origin of the MCP server " + l.plainURL(l.server)})
 }
 
 // networkError returns a network error as a *url.Error whose URL has no query. Credentials in the error text are masked, because the text
@@ -81,7 +81,7 @@ func (l *Link) foreignAddress(address string) error {
 func (l *Link) networkError(req *http.Request, err error) error {
 	u, ok := errors.AsType[*url.Error](err)
 	if !ok {
-		u = &url.Error{Op: req.Method[:1] + strings.ToLower(req.Method[1:]), URL: plainURL(req.URL), Err: err}
+		u = &url.Error{Op: req.Method[:1] + strings.ToLower(req.Method[1:]), URL: l.plainURL(req.URL), Err: err}
 		err = u
 	}
 	if clean := l.secrets().CleanError(u.Err); clean != u.Err {
@@ -90,8 +90,9 @@ func (l *Link) networkError(req *http.Request, err error) error {
 	return err
 }
 
-// plainURL returns a URL for errors, without its query, which may contain a key.
-func plainURL(u *url.URL) string {
+// plainURL returns a URL for errors, without its query, which may contain a key, and without the secrets of the login, because a server of
+// MCP 2024-11-05 chooses the URL of its endpoint.
+func (l *Link) plainURL(u *url.URL) string {
 	c := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}
-	return httpx.Text(c.String(), 500)
+	return l.Clean(httpx.Text(c.String(), 500))
 }

@@ -393,6 +393,7 @@ func TestEvents(t *testing.T) {
 		{"refused by status", "/post", 400, "", Answered, NoReason, "400 Bad Request: \"no\""},
 		{"the session is unknown", "/post", 404, "", Refused, UnknownSession, "404 Not Found: \"no\""},
 		{"refused by 500", "/post", 500, "", Lost, NoReason, "500"},
+		{"the path contains a secret", "/secret-of-the-login", 500, "", Lost, NoReason, "/[redacted]: the server answers 500"},
 		{"the stream ends", "/post", 202, "end", Lost, NoReason, "ended without a result"},
 		{"an endpoint elsewhere", "https://other.example/post", 202, "", Refused, NotSent, "not on the origin"},
 		{"an endpoint elsewhere with a secret", "https://other.example/secret-of-the-login", 202, "", Refused, NotSent,

@@ -77,7 +77,7 @@ func (l *Link) finishHandshake(ctx context.Context, s *Session, o Outcome, initi
 	s.Version = jsonscan.Unquote(jsonscan.Member(o.Answer.Result, "protocolVersion"))
 	if err := s.validate(l.Clean); err != nil {
 		l.End(s)
-		return nil, Outcome{Status: o.Status, Header: o.Header, Err: &StatusError{URL: plainURL(l.server), StatusCode: o.Status, Reason: err.Error()}}
+		return nil, Outcome{Status: o.Status, Header: o.Header, Err: &StatusError{URL: l.plainURL(l.server), StatusCode: o.Status, Reason: err.Error()}}
 	}
 	if initialized.Raw == nil {
 		return s, o

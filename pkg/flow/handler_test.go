@@ -142,6 +142,22 @@ func TestStepUpsAreShared(t *testing.T) {
 	b.counts(t, map[string]int{"login": 2})
 }
 
+// A server may require more scopes without naming them.
+func TestStepUpNamesNoScope(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.login(t)
+	h := b.c.Handler(b.t, HandlerOptions{})
+	req, _ := http.NewRequestWithContext(ctx, http.MethodPost, b.URL(), nil)
+	req.Header.Set("Authorization", "Bearer "+string(b.stored(t).Token.AccessToken))
+	var said []string
+	b.c.Report = func(e Event) { said = append(said, e.Message) }
+	err := h.Authorize(ctx, req, &http.Response{StatusCode: http.StatusForbidden, Body: http.NoBody, Request: req,
+		Header: http.Header{"Www-Authenticate": {`Bearer error="insufficient_scope"`}}})
+	if err != nil || len(said) == 0 || said[0] != "the server requires more scopes, but names none" {
+		t.Errorf("%q, %v", said, err)
+	}
+}
+
 // The number of step-ups is limited separately for each set of scopes, because a server may require several sets in turn.
 func TestStepUpsAreCountedForEachSet(t *testing.T) {
 	h := (&Client{}).Handler(Target{URL: "https://x"}, HandlerOptions{})

@@ -26,7 +26,11 @@ func (h *Handler) stepUp(ctx context.Context, s *snapshot, challenges []discover
 	if !h.countStepUp(wanted, sent, news) {
 		return fmt.Errorf("%s: %w%s", h.t.URL, &ScopeError{Scopes: wanted, Granted: true}, serverMessage(ch))
 	}
-	h.c.progress("the server requires " + quoteScopes(splitScope(ch.Scope())))
+	if ch.Scope() == "" {
+		h.c.progress("the server requires more scopes, but names none")
+	} else {
+		h.c.progress("the server requires " + quoteScopes(splitScope(ch.Scope())))
+	}
 	return h.loginAgain(ctx, false, loginReason{challenges: challenges, scopes: wanted, rejected: &sent})
 }
 
