@@ -80,13 +80,13 @@ func errorTable() []errorRow {
 		{both(isAny(flow.ErrIdentityProvider), isAny(token.ErrAudience, token.ErrIDToken, discovery.ErrIssuer, callback.ErrIssuer)), exitSecurity, "security", fixedHint(administrator)},
 		{isAny(token.ErrIDToken), exitSecurity, "security", fixedHint(administrator)},
 		{isAny(flow.ErrMoved), exitSecurity, "security", fixedHint("start the command again: it then uses the new address")},
-		{isAny(token.ErrSecretRepeated), exitSecurity, "security", operatorHint},
+		{isAny(token.ErrSecretRepeated), exitSecurity, "security", suggestLogin(publicText, "--issuer", "URL")},
 		{isAny(flow.ErrAccount), exitSecurity, "security", suggestLogin("log out in the browser, or choose the account there (if the server does not name it, --scope openid may help): ")},
 		{isAny(token.ErrAudience), exitSecurity, "security", fixedHint("use an assertion that was issued for this authorization server: --assertion-file FILE")},
 		{isAny(token.ErrDowngrade), exitSecurity, "security", suggestLogin("to accept tokens that are not bound to a key: ", "--dpop", "never")},
 		{isAny(discovery.ErrIssuer, discovery.ErrResource, callback.ErrIssuer), exitSecurity, "security", operatorHint},
 		{isA[*mcpclient.QuestionError], exitSecurity, "security", operatorHint},
-		{isA[*httpx.AddressError], exitSecurity, "security", operatorHint},
+		{isA[*httpx.AddressError], exitSecurity, "security", hintFrom(addressHint)},
 
 		// If login would find no usable client or grant, discover exits with 5 and prints the hint that login would print.
 		{both(isA[*unworkableError], isAny(dcr.ErrNoClient, flow.ErrUnsupported)), exitNetwork, "discovery", hintFrom(innerHint)},

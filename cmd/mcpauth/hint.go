@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mcpauth/internal/config"
+	"mcpauth/internal/httpx"
 	"mcpauth/pkg/discovery"
 	"mcpauth/pkg/flow"
 	"mcpauth/pkg/mcpclient"
@@ -87,6 +88,15 @@ const administrator = "only the administrator of the identity provider can corre
 
 func operatorHint(a hintInput) string {
 	return "only the server's operator can correct this; mcpauth discover " + a.server + " shows what the server answers"
+}
+
+const publicText = "if the repeated text is public, such as the name of a tenant, name the authorization server: "
+
+func addressHint(a hintInput, e *httpx.AddressError) string {
+	if httpx.IsRedacted(e.Address) {
+		return publicText + a.loginLine("--issuer", "URL")
+	}
+	return operatorHint(a)
 }
 
 func discoverHint(a hintInput) string {

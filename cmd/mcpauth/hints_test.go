@@ -237,7 +237,7 @@ var metElsewhere = map[string]string{
 	"keystore.ErrUnwritable":   "storetrouble_test.go; names the variables",
 	"keystore.ErrInsecure":     "storetrouble_test.go; names the variables",
 	"keystore.ErrNotFound":     "the row of flow.ErrLoginRequired",
-	"token.ErrSecretRepeated":  "hostile_test.go; only the server's operator can help",
+	"token.ErrSecretRepeated":  "hostile_test.go; the hint of a public text: TestTypedValuesAreNoSecrets in pkg/flow",
 	"flow.ErrMoved":            "the tests of pkg/flow; another process must log in during the command",
 	"flow.ErrAssertionExpired": "the tests of pkg/flow; only another assertion helps",
 	"keystore.ErrReadOnly":     "the tests of the postgres store",

@@ -45,7 +45,7 @@ const (
 	ofUser                           // a value of the user
 	ofSecretHeader                   // a value of a header whose name says that it is a secret, of at least minToken bytes
 	identifier                       // a UUID or URL of the user, which a server may use in its texts
-	ofIdentifierHeader               // a value of a header whose name says that it is an identifier; only a secret header makes it a secret
+	ofIdentifierHeader               // a value of a header that is an identifier by its name or form; only a secret header makes it a secret
 )
 
 // Learn adds credentials.
@@ -126,7 +126,7 @@ func (s *Secrets) AddHeader(name, value string) {
 		s.Learn(secrets...)
 	case namesSecret(name):
 		s.addValues(ofSecretHeader, secrets)
-	case namesIdentifier(name):
+	case namesIdentifier(name) || !strings.ContainsAny(value, "0123456789"): // without a digit, such as a list of tools
 		s.addValues(ofIdentifierHeader, secrets)
 	default:
 		s.AddValues(secrets...)

@@ -456,9 +456,9 @@ func TestWhichHeadersAreSecrets(t *testing.T) {
 	}{
 		{"X-Api-Key", id, true, false}, {"X-Apikey", "hunter2hunter", true, false}, {"XAccessTokens", "hunter2h", true, false}, {"X-Pass", "hunter2h", true, false}, {"X-Api-Key", "hunter2", false, true},
 		{"X-Account-Token", "sk-live-0123456789", true, false}, {"User_Api_Key", "https://mcp.example/x", true, false}, {"Cookie", "dark-mode", false, false},
-		{"X-Orgid", "acme-corporation-of-x", false, true}, {"X-Request-Id", "acme-corporation-of-x", false, true}, {"X-Video", "acme-corporation-of-x", true, false},
-		{"X-Custom", "acme-corp", false, false}, {"X-Custom", "acme-corporation-of-x", true, false}, {"X-Custom", id, false, true},
-		{"X-Okta-Domain", "dev-12345678.okta.com", false, true}, {"X-Target", "https://mcp.example/a/b", false, true}, {"X-Target", "https://mcp.example/?k=canary", true, false},
+		{"X-Orgid", "acme-corporation-of-x", false, true}, {"X-Request-Id", "acme-corporation-of-x", false, true}, {"X-Video", "acme-corporation-of-1", true, false},
+		{"X-Custom", "acme-corp-1", false, false}, {"X-Custom", "acme-corporation-of-1", true, false}, {"X-MCP-Tools", "get_file_contents", false, true}, {"X-Custom", id, false, true},
+		{"X-Okta-Domain", "dev-12345678.okta.com", false, true}, {"X-Target", "https://mcp.example/a/b", false, true}, {"X-Target", "https://mcp.example/?k=canary-1", true, false},
 		{"From", "alice.longname@example.com", false, true}, {"X-Response-Format", "application/json", false, true}, {"X-Custom", "eyJhbGciOi.eyJzdWIi.c2lnbmF0", true, false},
 	} {
 		var k Secrets
