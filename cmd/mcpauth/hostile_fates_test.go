@@ -118,6 +118,8 @@ func fates() map[string]fate {
 		"identity/authorize-nul":        refused("authorization_endpoint carries the parameter"),
 		"identity/authorize-brackets":   refused(`authorization_endpoint carries the parameter "client_id\[\]"`),
 		"identity/authorize-dot":        refused(`authorization_endpoint carries the parameter "client.id"`),
+		"identity/authorize-bracket":    refused(`authorization_endpoint carries the parameter "client_id\]"`),
+		"identity/authorize-bracketed":  refused(`authorization_endpoint carries the parameter "\[request_uri\]"`),
 		"identity/device-address":       {exit: exitNetwork, says: "user_code is not a short word", args: []string{"login", "SERVER", "--grant", "device_code"}},
 		"identity/device-elsewhere": {exit: exitNetwork, says: `(?s)to log in at https://as.attack.example, open .*warning: https://evil.example/device is not on https://as.attack.example`,
 			args: []string{"login", "SERVER", "--grant", "device_code", "--timeout", "4s", "--quiet"}},

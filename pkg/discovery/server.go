@@ -191,8 +191,9 @@ func (f *finder) acceptMetadata(m ServerMetadata, issuer, address string) error 
 
 // findReserved returns the first parameter in a query that the authorization request also sets, or "" if there is none. If a parameter
 // appeared twice, the server might use the wrong value. Semicolons count as separators, because some servers accept them. A name with a byte
-// outside printable ASCII is returned too, because some servers cut names at such a byte. PHP cuts names at "[", and reads ".", " " and a
-// single "[" as "_".
+// outside printable ASCII is returned too, because some servers cut names at such a byte. Servers read brackets in different ways, and PHP reads
+// ".", " " and a single "[" as "_". Therefore findReserved compares only letters and digits, both of the whole name and of the parts between
+// brackets.
 func findReserved(query string) string {
 	for _, pair := range strings.FieldsFunc(query, func(r rune) bool { return r == '&' || r == ';' }) {
 		name, _, _ := strings.Cut(pair, "=")
@@ -202,10 +203,8 @@ func findReserved(query string) string {
 		if strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r > '~' }) {
 			return name
 		}
-		read := strings.ToLower(strings.TrimSpace(name))
-		cut, _, _ := strings.Cut(read, "[")
-		for _, each := range []string{read, cut} {
-			if slices.Contains(requestParams, strings.NewReplacer(".", "_", " ", "_", "[", "_").Replace(each)) {
+		for _, part := range append(strings.FieldsFunc(name, func(r rune) bool { return r == '[' || r == ']' }), name) {
+			if slices.Contains(requestParams, lettersAndDigits(part)) {
 				return name
 			}
 		}
@@ -213,9 +212,19 @@ func findReserved(query string) string {
 	return ""
 }
 
-// requestParams are the parameters that an authorization request or its extensions set.
-var requestParams = []string{"response_type", "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method", "resource",
-	"response_mode", "request", "request_uri", "dpop_jkt"}
+// lettersAndDigits returns the letters, in lower case, and the digits of an ASCII text.
+func lettersAndDigits(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < '0' || '9' < r && r < 'a' || r > 'z' {
+			return -1
+		}
+		return r
+	}, strings.ToLower(text))
+}
+
+// requestParams are the letters and digits of the parameters that an authorization request or its extensions set.
+var requestParams = []string{"responsetype", "clientid", "redirecturi", "scope", "state", "codechallenge", "codechallengemethod", "resource",
+	"responsemode", "request", "requesturi", "dpopjkt"}
 
 // sameIssuer compares two issuers as strings. If an issuer has no path, a trailing slash is ignored, because servers use it inconsistently.
 func sameIssuer(a, b string) bool {
