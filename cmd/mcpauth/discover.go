@@ -54,6 +54,7 @@ func runDiscover(ctx context.Context, p *program, word string, o loginOptions) e
 		}
 		c = &flow.Client{HTTP: hc, Report: loginDialogue{program: p}.printEvent}
 	}
+	o.flow.IssuerGiven = o.settings.Issuer != ""
 	d, failed := c.Discover(ctx, t, o.flow)
 	if failed != nil {
 		failed = &unworkableError{failed}

@@ -414,4 +414,13 @@ func TestSecretGoesToAnotherIssuer(t *testing.T) {
 	}
 	u.must(t, exitDone, "login", "evil", "--accept-new-issuer")
 	u.must(t, exitDone, "login", "machine", "--issuer", evil.Issuer())
+	// The flags allow the same for a stored login whose server moves to another authorization server.
+	if err := u.good.Set("migrate"); err != nil {
+		t.Fatal(err)
+	}
+	for _, verb := range []string{"discover", "login"} {
+		u.must(t, exitSecurity, verb, "good")
+		u.must(t, exitDone, verb, "good", "--issuer", u.good.Issuer())
+	}
+	u.must(t, exitDone, "login", "good")
 }

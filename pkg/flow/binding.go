@@ -187,7 +187,7 @@ func (b *secretBindings) hash(value string) (string, error) {
 // Authorization Server Binding). The user can accept the change. For registered clients, dcr.Resolve enforces the same rule.
 func checkSameIssuer(d loginDraft) error {
 	client, issuer := d.old.Client, d.found.Server.Issuer
-	if client.Kind != dcr.Preregistered || client.Issuer == "" || client.Issuer == issuer || d.t.ClientID != client.ID || d.o.AcceptNewIssuer {
+	if client.Kind != dcr.Preregistered || client.Issuer == "" || client.Issuer == issuer || d.t.ClientID != client.ID || d.o.AcceptNewIssuer || d.o.IssuerGiven {
 		return nil
 	}
 	return fmt.Errorf("%s: %w: it was %q at the last login and is now %q; client %q was registered with the old one (MCP Authorization Server Binding)",

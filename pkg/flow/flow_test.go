@@ -385,6 +385,20 @@ func TestIssuerChangeWithAPreregisteredClient(t *testing.T) {
 	if _, err := b.c.Login(ctx, b.t, LoginOptions{}); !errors.Is(err, ErrIssuerChanged) {
 		t.Errorf("got %v, want ErrIssuerChanged", err)
 	}
+	if _, err := b.c.Discover(ctx, b.t, LoginOptions{}); !errors.Is(err, ErrIssuerChanged) {
+		t.Errorf("discover: got %v, want ErrIssuerChanged", err)
+	}
+	// The user can name the new authorization server instead of accepting any change. A configuration file cannot do so.
+	b.t.Issuer = b.Issuer()
+	if _, err := b.c.Login(ctx, b.t, LoginOptions{}); !errors.Is(err, ErrIssuerChanged) {
+		t.Errorf("named by a file: got %v, want ErrIssuerChanged", err)
+	}
+	if _, err := b.c.Discover(ctx, b.t, LoginOptions{IssuerGiven: true}); err != nil {
+		t.Errorf("discover, named by the user: %v", err)
+	}
+	if _, err := b.c.Login(ctx, b.t, LoginOptions{IssuerGiven: true}); err != nil {
+		t.Errorf("named by the user: %v", err)
+	}
 }
 
 // Another process can finish a pending login. A pending login that a newer login replaced does not change the newer one.

@@ -21,7 +21,7 @@ type LoginOptions struct {
 	IfNeeded        bool          // do nothing if a usable or renewable token is stored
 	NewClient       bool          // do not use the stored client; register a new one
 	AcceptNewIssuer bool          // allow a pre-registered client and the user's secrets at another authorization server than before
-	IssuerGiven     bool          // true: the user named Target.Issuer for this login, so secrets may be sent to it; false: a configuration file named it
+	IssuerGiven     bool          // true: the user named Target.Issuer for this login, so the client and secrets may be used there; false: a configuration file named it
 	Timeout         time.Duration // time limit of the wait for the browser; 0: 5 minutes
 	Paste           Paste         // reads a response that the user pastes; nil: only the callback receives responses
 
