@@ -201,7 +201,7 @@ func fates() map[string]fate {
 			args: []string{"login", "SERVER", "--client-id", "demo-basic", "--client-secret-env", "CLIENT_SECRET", "--verbose"}},
 		"token/reflected-header": {exit: exitTool, says: `< Server: key \[redacted\]`, good: true,
 			args: slices.Concat(call, []string{"--verbose", "-H", "X-Key: $USER_KEY"})},
-		"token/reflected-escaped": {exit: exitTool, says: `cannot use \[redacted\], "\[redacted\]", \[redacted\] or \[redacted\] \(`, good: true,
+		"token/reflected-escaped": {exit: exitTool, says: `cannot use \[redacted\], "\[redacted\]", "\[redacted\]", \[redacted\] or \[redacted\] \(`, good: true,
 			args: slices.Concat(call, []string{"-H", "X-Key: $USER_KEY", "--verbose"})},
 		"token/reflected-malformed": {exit: exitNetwork, says: `malformed MIME header.*\[redacted\]`, good: true, args: slices.Concat(call, []string{"-H", "X-Key: $USER_KEY"})},
 		"token/reflected-length":    {exit: exitNetwork, says: `bad Content-Length.*\[redacted\]`, good: true, args: slices.Concat(call, []string{"-H", "X-Key: $USER_KEY"})},

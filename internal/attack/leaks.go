@@ -72,7 +72,7 @@ func Holds(text, secret string) bool {
 	quoted := strconv.Quote(secret)
 	twice := strconv.Quote(quoted)
 	for _, form := range []string{secret, url.QueryEscape(secret), url.PathEscape(secret), string(escaped[1 : len(escaped)-1]), quoted[1 : len(quoted)-1],
-		twice[3 : len(twice)-3], hex.EncodeToString([]byte(secret))} {
+		twice[3 : len(twice)-3], strings.ReplaceAll(string(escaped[1:len(escaped)-1]), "/", `\/`), hex.EncodeToString([]byte(secret))} {
 		if strings.Contains(strings.ToLower(text), strings.ToLower(form)) {
 			return true
 		}

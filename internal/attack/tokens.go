@@ -44,10 +44,10 @@ func tokens() []Attack {
 		later("reflected-key", "the MCP server repeats one of the user's headers in a JSON-RPC error", func(w http.ResponseWriter, r *http.Request) {
 			rpcError(w, r, "cannot use "+r.Header.Get("X-Key"))
 		}),
-		later("reflected-escaped", "the MCP server repeats one of the user's headers escaped as JSON, in capitals and in hexadecimal, and --verbose is given", func(w http.ResponseWriter, r *http.Request) {
+		later("reflected-escaped", "the MCP server repeats one of the user's headers escaped as JSON as in Go and PHP, in capitals and in hexadecimal, and --verbose is given", func(w http.ResponseWriter, r *http.Request) {
 			key := r.Header.Get("X-Key")
 			twice, _ := json.Marshal(key)
-			rpcError(w, r, fmt.Sprintf("cannot use %s, %s, %s or %x", key, twice, strings.ToUpper(key), key))
+			rpcError(w, r, fmt.Sprintf("cannot use %s, %s, %s, %s or %x", key, twice, strings.ReplaceAll(string(twice), "/", `\/`), strings.ToUpper(key), key))
 		}),
 		later("reflected-malformed", "the MCP server repeats the token and one of the user's headers in a malformed header line", malformed("no header %s %s")),
 		later("reflected-length", "the MCP server repeats the token and one of the user's headers in Content-Length", malformed("Content-Length: %s %s")),

@@ -157,7 +157,7 @@ func (w *World) Secrets() []string {
 }
 
 // UserKey is the user's key for the MCP server, which is sent in a header. UserKey contains characters that most encodings change.
-const UserKey = `canary&"user"<key>1`
+const UserKey = `canary&"user"</key>1`
 
 // Requests returns all requests that have arrived so far.
 func (w *World) Requests() []Request {

@@ -47,15 +47,15 @@ func HoldsSecret(text, secret string) bool {
 	return f.clean(text) != text
 }
 
-// The method clean replaces the secrets in a text. If only the text without percent-encoding, or also without the character references of
-// HTML, contains a secret, the result is the decoded text.
+// The method clean replaces the secrets in a text. If only the text without percent-encoding, character references of HTML, or escapes of JSON
+// contains a secret, the result is the decoded text.
 func (f *finder) clean(text string) string {
 	if len(f.whole) == 0 {
 		return text
 	}
 	text = f.replace(text, nil)
 	plain := text
-	for _, decode := range []func(string) string{percentDecoded, htmlDecoded} {
+	for _, decode := range []func(string) string{percentDecoded, htmlDecoded, jsonDecoded} {
 		if decoded := decode(plain); decoded != plain {
 			if plain = f.replace(decoded, nil); plain != decoded {
 				text = plain
@@ -150,6 +150,26 @@ func htmlDecoded(text string) string {
 	return b.String()
 }
 
+// jsonEscape matches an escape of JSON that stands for a visible character (RFC 8259 §7).
+var jsonEscape = compiled(`\\(?:["\\/]|u[0-9A-Fa-f]{4}(?:\\u[Dd][C-Fc-f][0-9A-Fa-f]{2})?)`)
+
+// jsonDecoded decodes the escapes of JSON in a text, except those of control characters. The text may be a JSON string within a JSON string.
+func jsonDecoded(text string) string {
+	for range 4 {
+		if !strings.Contains(text, `\`) {
+			break
+		}
+		text = jsonEscape().ReplaceAllStringFunc(text, func(escape string) string {
+			plain := escape[1:]
+			if len(escape) > 2 && json.Unmarshal([]byte(`"`+escape+`"`), &plain) != nil || strings.ContainsFunc(plain, unicode.IsControl) {
+				return escape
+			}
+			return plain
+		})
+	}
+	return text
+}
+
 // lowerASCII converts ASCII letters to lower case and leaves all other bytes unchanged.
 func lowerASCII(s string) string {
 	b := []byte(s)
@@ -171,7 +191,7 @@ func lowerForms(secrets ...string) []string {
 }
 
 // The function forms returns the secrets as a server may repeat them: unchanged, percent-encoded, form-decoded, in base64 at any
-// position, in hexadecimal, escaped for HTML or JSON, and cleaned by Text. The unchanged secret comes first.
+// position, in hexadecimal, escaped for HTML, and cleaned by Text. The unchanged secret comes first.
 func forms(secrets []string) []string {
 	var out []string
 	known := map[string]bool{}
@@ -194,11 +214,6 @@ func forms(secrets []string) []string {
 		if decoded, err := url.QueryUnescape(s); err == nil && !strings.ContainsFunc(decoded, unicode.IsSpace) {
 			add(decoded)
 		}
-		for _, escapeHTML := range []bool{false, true} {
-			escaped := escapeJSON(s, escapeHTML)
-			add(escaped)
-			add(escapeJSON(escaped, false)) // JSON within a JSON string
-		}
 		for shift := range 3 {
 			core := base64Core(s, shift)
 			add(core)
@@ -206,17 +221,6 @@ func forms(secrets []string) []string {
 		}
 	}
 	return out
-}
-
-// escapeJSON returns a text as it appears between the quotes of a JSON string.
-func escapeJSON(s string, escapeHTML bool) string {
-	var b strings.Builder
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(escapeHTML)
-	if enc.Encode(s) != nil {
-		return s
-	}
-	return strings.TrimSuffix(b.String(), "\"\n")[1:]
 }
 
 // If a longer text that contains s is encoded in base64, base64Core returns the characters that depend only on s. shift is the offset of s

@@ -13,7 +13,7 @@ import (
 
 // Mask replaces a secret that is shorter than window, in each of its forms, but does not replace a mere part of such a secret.
 func TestMaskShort(t *testing.T) {
-	const secret = `é&+"<s`
+	const secret = `é&+"</s`
 	for name, encode := range map[string]func(string) string{
 		"raw": func(s string) string { return s }, "query": url.QueryEscape, "path": url.PathEscape, "html": html.EscapeString,
 		"small escapes": func(s string) string { return strings.ReplaceAll(strings.ToLower(url.QueryEscape(s)), "%C3", "%c3") },
@@ -21,10 +21,19 @@ func TestMaskShort(t *testing.T) {
 		"hexadecimal":   func(s string) string { return fmt.Sprintf("%X", s) },
 		"JSON":          func(s string) string { return strings.Trim(quoted(s), `"`) },
 		"JSON in JSON":  func(s string) string { return strings.ReplaceAll(strings.Trim(quoted(s), `"`), `\`, `\\`) },
-		"Go":            func(s string) string { return strings.Trim(strconv.Quote(s), `"`) },
-		"base64":        func(s string) string { return base64.RawStdEncoding.EncodeToString([]byte(s)) },
+		"JSON of PHP, nested three times": func(s string) string {
+			for range 3 {
+				s = strings.ReplaceAll(strings.Trim(quoted(s), `"`), "/", `\/`)
+			}
+			return s
+		},
+		"JSON of .NET": func(s string) string {
+			return strings.NewReplacer("+", `\u002B`, "é", `\u00E9`, "&", `\u0026`, `"`, `\u0022`, "<", `\u003C`).Replace(s)
+		},
+		"Go":     func(s string) string { return strings.Trim(strconv.Quote(s), `"`) },
+		"base64": func(s string) string { return base64.RawStdEncoding.EncodeToString([]byte(s)) },
 		"base64url, shifted": func(s string) string {
-			return base64.RawURLEncoding.EncodeToString([]byte("1234567" + s + "12"))[10:18]
+			return base64.RawURLEncoding.EncodeToString([]byte("1234567" + s + "12"))[10:20]
 		},
 	} {
 		if got := maskAll("is "+encode(secret)+" known", secret); !strings.HasPrefix(got, "is [redacted]") || strings.Contains(got, encode(secret)) {
