@@ -628,3 +628,15 @@ func TestForgedExample(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+// The example of a prompt contains each required argument that can be typed, quoted for the shell.
+func TestPromptExample(t *testing.T) {
+	var arguments []mcpclient.PromptArgument
+	for _, name := range []string{"lang", "issue number", "user:name", "-q", "a=b", "x:", "a\nb"} {
+		arguments = append(arguments, mcpclient.PromptArgument{Name: name, Required: true})
+	}
+	text := promptText(mcpclient.Prompt{Name: "p", Arguments: arguments}, "s")
+	if want := "\nExample:\n  mcpauth prompt s p lang=... " + shellWord("issue number=...") + " user:name=...\n"; !strings.HasSuffix(text, want) {
+		t.Error(text)
+	}
+}

@@ -68,8 +68,8 @@ func promptText(c mcpclient.Prompt, server string) string {
 		if a.Required {
 			required = " (required)"
 		}
-		if a.Required && plainName(a.Name) {
-			example = append(example, a.Name+"=...")
+		if a.Required && a.Name != "" && oneLine(a.Name) == a.Name && !strings.HasPrefix(a.Name, "-") && !strings.Contains(a.Name, "=") && !strings.HasSuffix(a.Name, ":") {
+			example = append(example, shellWord(a.Name+"=..."))
 		}
 		fmt.Fprintf(&b, "    %s%s  %s\n", httpx.Text(a.Name, 100), required, firstLine(a.Description))
 	}

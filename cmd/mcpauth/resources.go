@@ -18,7 +18,7 @@ func resourcesCommand(p *program) *cli.Command {
 		Usage: "list the resources and resource templates of a server",
 		UsageText: "mcpauth resources example\n" +
 			"mcpauth resources example --json | jq -r '.resources[].uri'\n" +
-			"mcpauth read example \"$(mcpauth resources example --json | jq -r '.resources[0].uri')\"",
+			"mcpauth read example -- \"$(mcpauth resources example --json | jq -r '.resources[0].uri')\"",
 		Action: oneServer(func(ctx context.Context, word string) error { return runResources(ctx, p, word) }),
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// MaxBody limits the body of every OAuth response, in bytes after decompression.
+// MaxBody limits the body of every OAuth response and of an MCP server's error response, in bytes after decompression.
 const MaxBody = 1 << 20
 
 // maxHeader limits the header of every response, in bytes.

@@ -159,14 +159,14 @@ func TestTraceRedacts(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Set-Cookie", "canary-cookie")
-		io.WriteString(w, `{"access_token":"canary-access","token_type":"Bearer","expires_in":60,"note":"you sent canary-refresh","list":["x"],`+
+		io.WriteString(w, `{"access_token":"canary-access","token_type":"Bearer","expires_in":60,"note":"you sent canary-refresh","list":["x"],"d":"part-of-a-key",`+
 			`"more":"canary-key, canary-code, canary/secret, canary%2Fsecret, Bearer canary-user"}`)
 	}))
 	defer s.Close()
 	var out strings.Builder
 	c, _ := New(Options{Trace: &out})
 	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"canary-refresh"}, "resource": {"https://x"}}
-	req, _ := http.NewRequest(http.MethodPost, s.URL+"/token?code=canary-code", strings.NewReader(form.Encode()))
+	req, _ := http.NewRequest(http.MethodPost, s.URL+"/token?code=canary-code&q=Bearer", strings.NewReader(form.Encode()))
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte("id:canary%2Fsecret")))
 	req.Header.Set("X-User", "Bearer canary-user")
@@ -178,7 +178,7 @@ func TestTraceRedacts(t *testing.T) {
 	if strings.Contains(got, "canary") {
 		t.Errorf("the trace shows a secret:\n%s", got)
 	}
-	for _, want := range []string{"> POST ", "grant_type=refresh_token", "resource=https%3A%2F%2Fx", "200 OK", `"token_type":"Bearer"`, "X-Api-Key: [redacted]"} {
+	for _, want := range []string{"> POST ", "grant_type=refresh_token", "resource=https%3A%2F%2Fx", "200 OK", `"token_type":"Bearer"`, "X-Api-Key: [redacted]", "&q=Bearer", `"d":"[redacted]"`} {
 		if !strings.Contains(got, want) {
 			t.Errorf("the trace lacks %q:\n%s", want, got)
 		}

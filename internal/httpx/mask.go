@@ -18,6 +18,10 @@ const (
 	partLength = 12 // in bytes; a shorter part of a secret is not masked without the rest
 )
 
+// MaxSecret is the maximum length in bytes of a token or secret that a server issues. Masking a secret in messages takes many times its length
+// in time and memory.
+const MaxSecret = 128 << 10
+
 // redacted replaces a secret.
 const redacted = "[redacted]"
 

@@ -44,7 +44,7 @@ const (
 	received                         // in a response; separate from sent, so that a server that sends many secrets cannot displace the sent ones
 	ofUser                           // a value of the user
 	ofSecretHeader                   // a value of a header whose name says that it is a secret, of at least minToken bytes
-	identifier                       // a UUID or URL of the user, which a server may use in its texts
+	identifier                       // a UUID or URL in a variable of the user, which a server may use in its texts
 	ofIdentifierHeader               // a value of a header that is an identifier by its name or form; only a secret header makes it a secret
 )
 
@@ -126,7 +126,7 @@ func (s *Secrets) AddHeader(name, value string) {
 		s.Learn(secrets...)
 	case namesSecret(name):
 		s.addValues(ofSecretHeader, secrets)
-	case namesIdentifier(name) || !strings.ContainsAny(value, "0123456789"): // without a digit, such as a list of tools
+	case namesIdentifier(name) || isUUID(value) || isURL(value) || !strings.ContainsAny(value, "0123456789"): // without a digit, such as a list of tools
 		s.addValues(ofIdentifierHeader, secrets)
 	default:
 		s.AddValues(secrets...)
@@ -191,7 +191,7 @@ func (s *Secrets) MayStore(text string) bool {
 	return f.clean(text) == text && string(f.rewriteStrings([]byte(text), noneStays)) == text
 }
 
-// MaskValues replaces the complete values of the user, also UUIDs and URLs, and the credentials of an Authorization header in a text of the
+// MaskValues replaces the complete values of the user, also UUIDs and URLs in variables, and the credentials of an Authorization header in a text of the
 // program.
 func (s *Secrets) MaskValues(text string) string { return s.ownValues().clean(text) }
 

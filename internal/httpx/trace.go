@@ -157,7 +157,7 @@ func redactMembers(name string, v any) any {
 			v[i] = redactMembers(name, v[i])
 		}
 	case string:
-		if secretName(name) || jwtLike().MatchString(v) {
+		if secretName(name) || slices.Contains([]string{"d", "p", "q"}, name) || jwtLike().MatchString(v) { // d, p and q are parts of a private key (RFC 7518 §6)
 			return redacted
 		}
 	}
@@ -182,7 +182,7 @@ func secretName(name string) bool {
 	switch name {
 	case "token_type", "token_type_hint", "subject_token_type", "requested_token_type", "issued_token_type", "actor_token_type":
 		return false
-	case "code", "device_code", "code_verifier", "state", "d", "p", "q":
+	case "code", "device_code", "code_verifier", "state":
 		return true
 	}
 	if strings.Contains(name, "endpoint") || strings.HasSuffix(name, "_supported") || strings.HasSuffix(name, "_expires_at") ||

@@ -53,7 +53,7 @@ func (l *Link) sendAuthorized(req *http.Request, body []byte, quiet bool) (res *
 		res.Body = struct {
 			io.Reader
 			io.Closer
-		}{io.LimitReader(res.Body, maxErrorBody), res.Body}
+		}{io.LimitReader(res.Body, httpx.MaxBody), res.Body}
 		if err := l.Auth.Authorize(req.Context(), out, res); err != nil {
 			return nil, false, &authorizationError{err}
 		}

@@ -32,7 +32,7 @@ import (
 
 const (
 	maxMessage   = 512 << 20 // default of Link.MaxMessage
-	maxErrorBody = 64 << 10  // bytes of an error response that are read
+	maxDiscarded = 64 << 10  // bytes of an unused body that are read
 	drainTimeout = time.Second
 
 	// maxAuthorize limits how often Auth.Authorize is called for one request, separately for 401 and 403. One request may need two calls of
@@ -277,13 +277,13 @@ func readAll(res *http.Response, limit int64) ([]byte, error) {
 // readText reads the beginning of an error response.
 func readText(res *http.Response) string {
 	defer res.Body.Close()
-	data, _ := io.ReadAll(io.LimitReader(res.Body, maxErrorBody))
+	data, _ := io.ReadAll(io.LimitReader(res.Body, httpx.MaxBody))
 	return string(data)
 }
 
 // discardBody reads the beginning of a body, so that the connection can be reused, and closes the body.
 func discardBody(body io.ReadCloser) {
-	_, _ = io.CopyN(io.Discard, body, maxErrorBody)
+	_, _ = io.CopyN(io.Discard, body, maxDiscarded)
 	body.Close()
 }
 

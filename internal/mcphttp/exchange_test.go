@@ -84,6 +84,7 @@ func request(t *testing.T, text string) Request {
 
 // Exchange classifies responses, and keeps the JSON-RPC response byte for byte.
 func TestExchange(t *testing.T) {
+	longError := `{"jsonrpc":"2.0","id":7,"error":{"data":"` + strings.Repeat("x", 100<<10) + `","code":-32602,"message":"no"}}` // a validator may repeat the arguments
 	legacy := &Session{Version: "2025-11-25", ID: "s"}
 	for _, tt := range []struct {
 		name, kind string
@@ -116,6 +117,7 @@ func TestExchange(t *testing.T) {
 		{"the server's words, page", "text/html", 503, `<html><head><title>Down &amp; out</title></head><body>x</body></html>`, Lost, "", 0, `503 Service Unavailable: "Down & out"`},
 		{"the server's words, text", "text/plain", 400, "no\nsuch\x1b[2Jtenant", Answered, "", 0, `400 Bad Request: "no such[2Jtenant"`},
 		{"an error of the request with 500", jsonType, 500, `{"jsonrpc":"2.0","id":7,"error":{"code":-32603,"message":"x"}}`, Answered, `{"jsonrpc":"2.0","id":7,"error":{"code":-32603,"message":"x"}}`, 0, "x (JSON-RPC -32603)"},
+		{"a long error with 400", jsonType, 400, longError, Answered, longError, 0, "no (JSON-RPC -32602)"},
 		{"an error of no request with 500", jsonType, 500, `{"jsonrpc":"2.0","id":null,"error":{"code":-32603,"message":"oh"}}`, Lost, "", 0, `500 Internal Server Error, "-32603": "oh"`},
 		{"a redirect to elsewhere", "", 307, "", Answered, "", 0, "it redirects to https://other.example/mcp; use that address"},
 	} {

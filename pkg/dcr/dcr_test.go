@@ -155,6 +155,8 @@ func TestRegisterRefused(t *testing.T) {
 		{"no id", reply{status: 201, body: `{}`}, "client_id"},
 		{"an id with a newline", reply{status: 201, body: `{"client_id":"a\nb"}`}, "client_id"},
 		{"two ids", reply{status: 201, body: `{"client_id":"a","client_id":"b"}`}, "client_id"},
+		{"a secret that is too long", reply{status: 201, body: `{"client_id":"a","client_secret":"` + strings.Repeat("s", httpx.MaxSecret+1) + `"}`}, "no usable"},
+		{"a registration access token that is too long", reply{status: 201, body: `{"client_id":"a","registration_access_token":"` + strings.Repeat("s", httpx.MaxSecret+1) + `"}`}, "no usable"},
 		{"a redirect", reply{status: 307, body: ``}, "307"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -154,9 +154,10 @@ func register(ctx context.Context, o Options, r registrationRequest) (Client, er
 func (o Options) newClient(endpoint *url.URL, r registrationRequest, res *httpx.Response) (Client, error) {
 	var a registrationResponse
 	wrong, err := httpx.DecodeMembers(res.Body, &a)
-	if err != nil || a.ClientID == "" || !isPrintable(a.ClientID) || !isPrintable(string(a.ClientSecret)) || len(a.ClientID) > maxID {
+	if err != nil || a.ClientID == "" || !isPrintable(a.ClientID) || !isPrintable(string(a.ClientSecret)) || len(a.ClientID) > maxID ||
+		max(len(a.ClientSecret), len(a.RegistrationToken)) > httpx.MaxSecret {
 		e := o.refusalError(endpoint.String(), res)
-		e.Description = strings.TrimPrefix(e.Description+"; the answer holds no usable client_id (RFC 7591 §3.2.1)", "; ")
+		e.Description = strings.TrimPrefix(e.Description+"; the answer holds no usable client_id, client_secret or registration_access_token (RFC 7591 §3.2.1)", "; ")
 		return Client{}, e
 	}
 	c := Client{ID: a.ClientID, Secret: a.ClientSecret, SecretExpiresAt: a.SecretExpiresAt.Time, IDIssuedAt: a.IDIssuedAt.Time, Kind: Dynamic,

@@ -37,8 +37,8 @@ func (e Endpoint) parseToken(a *formResponse) (Token, error) {
 	case !isPrintable(string(t.AccessToken), '!'):
 		// The token becomes part of a header, where a line break would start another header.
 		return Token{}, a.malformedError("the access token contains characters that are not allowed in a header (RFC 6750 §2.1)")
-	case len(t.AccessToken) > maxTokenLength || len(t.RefreshToken) > maxTokenLength:
-		return Token{}, a.malformedError(fmt.Sprintf("a token is longer than %d kB", maxTokenLength>>10))
+	case len(t.AccessToken) > httpx.MaxSecret || len(t.RefreshToken) > httpx.MaxSecret:
+		return Token{}, a.malformedError(fmt.Sprintf("a token is longer than %d kB", httpx.MaxSecret>>10))
 	case !isPrintable(string(t.RefreshToken), ' ') || m.hasMember("refresh_token") && t.RefreshToken == "" && !m.isEmptyString("refresh_token"):
 		return Token{}, a.malformedError("the refresh token is not printable text (RFC 6749 §A.17)")
 	}
@@ -143,9 +143,6 @@ func (e Endpoint) readTokenType(a *formResponse, m jsonObject) (string, error) {
 
 // maxScope is the maximum length of the granted scopes, in bytes. Longer scopes are not stored, because every command would read them.
 const maxScope = 16 << 10
-
-// maxTokenLength is the maximum length of a token in bytes. Masking a token in messages takes many times its length in time and memory.
-const maxTokenLength = 128 << 10
 
 // readScope returns the granted scopes, separated by single spaces. Slack separates scopes by commas, but a comma can also be part of a
 // scope. splitAtCommas decides between the two.
