@@ -80,3 +80,36 @@ func TestLinkedProjectFile(t *testing.T) {
 		t.Errorf("a link into an open folder: %+v, %v", p, err)
 	}
 }
+
+// NotRoots finds another user's part of a path, also behind a link and above a folder that does not exist.
+func TestNotRoots(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Log("only root can create folders of another user")
+		return
+	}
+	roots, theirs := t.TempDir(), t.TempDir()
+	err := errors.Join(os.MkdirAll(theirs+"/a/b", 0o755), os.Lchown(theirs+"/a", 4242, 4242), os.Symlink(theirs+"/a/b", roots+"/into"),
+		os.Symlink(roots, roots+"/own"), os.Symlink(roots, roots+"/link"), os.Lchown(roots+"/link", 4242, 4242), os.Symlink("nowhere", roots+"/dangling"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for folder, want := range map[string]string{
+		roots:                   "",
+		roots + "/own/missing":  "",
+		roots + "/dangling/x":   "",
+		theirs + "/a":           theirs + "/a",
+		theirs + "/a/b":         theirs + "/a",
+		theirs + "/a/missing/x": theirs + "/a",
+		roots + "/into":         theirs + "/a",
+		roots + "/into/missing": theirs + "/a",
+		roots + "/link":         roots + "/link",
+		roots + "/link/own":     roots + "/link",
+	} {
+		if want != "" {
+			want += " belongs to user 4242"
+		}
+		if got := NotRoots(folder); got != want {
+			t.Errorf("%s: %q, want %q", folder, got, want)
+		}
+	}
+}

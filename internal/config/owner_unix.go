@@ -67,23 +67,21 @@ func NotRoots(folder string) string {
 	if os.Geteuid() != 0 {
 		return ""
 	}
-	existing := folder
-	real, err := filepath.EvalSymlinks(existing)
-	for err != nil && existing != filepath.Dir(existing) {
-		existing = filepath.Dir(existing)
-		real, err = filepath.EvalSymlinks(existing)
+	info, err := os.Lstat(folder)
+	if err == nil {
+		if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Uid != 0 {
+			return fmt.Sprintf("%s belongs to user %d", folder, stat.Uid)
+		}
 	}
-	for _, path := range []string{folder, real} {
-		for ; path != ""; path = filepath.Dir(path) {
-			if info, err := os.Lstat(path); err == nil {
-				if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Uid != 0 {
-					return fmt.Sprintf("%s belongs to user %d", path, stat.Uid)
-				}
-			}
-			if path == filepath.Dir(path) {
-				break
+	if err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		if real, err := filepath.EvalSymlinks(folder); err == nil {
+			if whose := NotRoots(real); whose != "" {
+				return whose
 			}
 		}
+	}
+	if parent := filepath.Dir(folder); parent != folder {
+		return NotRoots(parent)
 	}
 	return ""
 }
