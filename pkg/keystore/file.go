@@ -33,15 +33,13 @@ func (f *fileStore) recordExists(name string) bool {
 }
 
 func (f *fileStore) get(_ context.Context, key Key) (Record, error) {
-	h, payload, err := f.readRecord(key.name())
+	name := key.name()
+	h, payload, err := f.readRecord(name)
 	if err != nil {
 		return Record{}, err
 	}
 	secret, err := openPayload(f.keyFile, h, payload)
-	if err != nil {
-		return Record{}, withPath(f.path(key.name()), err)
-	}
-	return Record{Generation: h.Generation, Secret: secret, Public: f.entryOf(key.name(), h).Public}, nil
+	return Record{Generation: h.Generation, Secret: secret, Public: f.entryOf(name, h).Public}, withPath(f.path(name), err)
 }
 
 // readRecord reads a record without decrypting the secret.

@@ -52,13 +52,12 @@ func encodePayload(secret []byte) (payload, encoding string) {
 }
 
 func checksum(name string, h recordHead, payload string) string {
-	hash := sha256.New()
-	fmt.Fprintf(hash, "mcpauth record\n%s\n%d\n%s\n", name, h.Generation, h.Encoding)
+	text := "mcpauth record\n" + name + "\n" + strconv.FormatUint(h.Generation, 10) + "\n" + h.Encoding + "\n"
 	if h.Public != nil {
-		fmt.Fprintf(hash, "public %d\n%s\n", len(h.Public), h.Public)
+		text += "public " + strconv.Itoa(len(h.Public)) + "\n" + string(h.Public) + "\n"
 	}
-	hash.Write([]byte(payload))
-	return base64.RawURLEncoding.EncodeToString(hash.Sum(nil)[:18])
+	sum := sha256.Sum256([]byte(text + payload))
+	return base64.RawURLEncoding.EncodeToString(sum[:18])
 }
 
 // splitPayload returns the stored form of a payload. If head and payload fit in one item of maxSize(account) bytes, value contains both. If
