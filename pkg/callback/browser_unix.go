@@ -38,8 +38,10 @@ func chooseBrowser(getenv func(string) string, lookPath func(string) (string, er
 	}
 	display := getenv("DISPLAY") != "" || getenv("WAYLAND_DISPLAY") != ""
 	for _, argv := range candidates {
-		if _, err := lookPath(argv[0]); err == nil && (display || argv[0] != "xdg-open") {
-			return argv
+		if display || argv[0] != "xdg-open" {
+			if _, err := lookPath(argv[0]); err == nil {
+				return argv
+			}
 		}
 	}
 	return nil
