@@ -59,7 +59,7 @@ type credential struct {
 
 	idToken    Secret // ID token in the latest response of an identity provider; never stored
 	generation uint64 // generation of the stored record
-	unknown    map[string]json.RawMessage
+	read       []byte // the record as UnmarshalJSON read it; MarshalJSON preserves the unknown fields in it
 }
 
 // storedEndpoints are the endpoints for a refresh. With stored endpoints, a refresh needs only one request.
@@ -115,37 +115,41 @@ func (c credential) GoString() string { return c.String() }
 // plainCredential is a credential without its methods, for encoding.
 type plainCredential credential
 
-// UnmarshalJSON reads a record and preserves unknown fields.
+// UnmarshalJSON reads a record. It is decoded into one struct, because encoding/json is slow to prepare for a struct.
 func (c *credential) UnmarshalJSON(data []byte) error {
-	if err := json.Unmarshal(data, (*plainCredential)(c)); err != nil {
+	record := struct {
+		*plainCredential
+		legacySettings
+	}{plainCredential: (*plainCredential)(c)}
+	if err := json.Unmarshal(data, &record); err != nil {
 		return err
 	}
-	if err := json.Unmarshal(data, &c.unknown); err != nil {
-		return err
+	if reflect.ValueOf(c.Settings).IsZero() {
+		c.Settings = record.toSettings(*c)
 	}
-	if _, ok := c.unknown["settings"]; !ok {
-		var old legacySettings
-		if err := json.Unmarshal(data, &old); err != nil {
-			return err
-		}
-		c.Settings = old.toSettings(*c)
-	}
-	known := append(jsonNames(plainCredential{}), jsonNames(legacySettings{})...)
-	maps.DeleteFunc(c.unknown, func(name string, _ json.RawMessage) bool { return slices.Contains(known, name) })
+	c.read = slices.Clone(data)
 	return nil
 }
 
-// MarshalJSON writes the fields of credential and the unknown fields that UnmarshalJSON preserved.
+// MarshalJSON writes the fields of credential and the unknown fields of the record that UnmarshalJSON read.
 func (c credential) MarshalJSON() ([]byte, error) {
 	data, err := json.Marshal(plainCredential(c))
-	if err != nil || len(c.unknown) == 0 {
+	all := c.unknown()
+	if err != nil || len(all) == 0 {
 		return data, err
 	}
-	all := maps.Clone(c.unknown)
 	if err := json.Unmarshal(data, &all); err != nil {
 		return nil, err
 	}
 	return json.Marshal(all)
+}
+
+// unknown returns the unknown fields of the record that UnmarshalJSON read.
+func (c credential) unknown() (all map[string]json.RawMessage) {
+	_ = json.Unmarshal(c.read, &all) // an error means that no record was read
+	known := append(jsonNames(plainCredential{}), jsonNames(legacySettings{})...)
+	maps.DeleteFunc(all, func(name string, _ json.RawMessage) bool { return slices.Contains(known, name) })
+	return all
 }
 
 // jsonNames returns the JSON names of the fields of a struct.

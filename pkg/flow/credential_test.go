@@ -100,8 +100,8 @@ func FuzzCredential(f *testing.F) {
 		if err != nil {
 			t.Fatalf("what was written does not read: %v", err)
 		}
-		for name := range c.unknown {
-			if _, ok := again.unknown[name]; !ok {
+		for name := range c.unknown() {
+			if _, ok := again.unknown()[name]; !ok {
 				t.Errorf("unknown field %q is lost", name)
 			}
 		}

@@ -119,7 +119,7 @@ func (c *Client) storeLogin(ctx context.Context, x tokenRequest, tok token.Token
 	if c.hasUnfinished(ctx, x.t) {
 		cred.OldClients = slices.DeleteFunc(replaced.deletableClients(), func(client dcr.Client) bool { return client.ID == cred.Client.ID })
 	}
-	cred.generation, cred.unknown = replaced.generation, replaced.unknown
+	cred.generation, cred.read = replaced.generation, replaced.read
 	if err := c.saveCredential(ctx, x.t, &cred); err != nil {
 		return credential{}, replaced, err
 	}

@@ -254,7 +254,6 @@ func (s Settings) validate() error {
 
 // legacySettings are the fields in which earlier versions stored the user's settings.
 type legacySettings struct {
-	Grant      Grant       `json:"grant"`
 	KeyFile    string      `json:"client_key_file"`
 	Assertion  string      `json:"assertion_file"`
 	IDP        IDP         `json:"idp"`
@@ -265,7 +264,7 @@ type legacySettings struct {
 
 // toSettings returns the settings in a record of an earlier version. The argument is the rest of the record.
 func (l legacySettings) toSettings(c credential) Settings {
-	s := Settings{Grant: l.Grant, AssertionFile: l.Assertion, IDP: l.IDP, AuthParams: l.AuthParams, Issuer: l.IssuerPin, Strict: l.Strict}
+	s := Settings{Grant: c.Grant, AssertionFile: l.Assertion, IDP: l.IDP, AuthParams: l.AuthParams, Issuer: l.IssuerPin, Strict: l.Strict}
 	switch c.Client.Kind {
 	case dcr.Preregistered:
 		s.ClientID, s.ClientSecret, s.ClientKeyFile = c.Client.ID, c.Client.Secret, l.KeyFile

@@ -108,7 +108,7 @@ func TestOldRecords(t *testing.T) {
 				t.Fatal(err)
 			}
 			again, err := decode(r)
-			again.unknown, cred.unknown = nil, nil
+			again.read, cred.read = nil, nil
 			if cred.Version = credentialVersion; err != nil || !reflect.DeepEqual(again, cred) {
 				t.Errorf("written and read again it is another Credential: %v", err)
 			}

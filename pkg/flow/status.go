@@ -130,7 +130,8 @@ func (c *Client) Status(ctx context.Context, t Target) (Status, error) {
 	if err != nil {
 		return none(t), err
 	}
-	return statusOf(e, c.now())
+	s, _, err := statusOf(e, c.now())
+	return s, err
 }
 
 // Statuses returns the status of every stored credential. A server with only a pending login has StateNone. If an entry is damaged,
@@ -140,11 +141,11 @@ func (c *Client) Statuses(ctx context.Context) ([]Status, error) {
 	all := make([]Status, 0, len(entries))
 	seen := map[keystore.Key]bool{}
 	for _, e := range entries {
-		if kindOf(e) != "" {
+		s, kind, entryErr := statusOf(e, c.now())
+		if kind != "" {
 			continue
 		}
 		seen[e.Key] = true
-		s, entryErr := statusOf(e, c.now())
 		err = errors.Join(err, entryErr)
 		if entryErr == nil {
 			all = append(all, s)
@@ -177,12 +178,13 @@ func none(t Target) Status {
 	return Status{Name: nullableName(t.Profile), URL: t.URL, State: StateNone, Scopes: []string{}, Deviations: []string{}}
 }
 
-// statusOf returns the status in an index entry. If the entry redirects calls to another origin, statusOf returns an error.
-func statusOf(e keystore.Entry, now time.Time) (Status, error) {
+// statusOf returns the status in an index entry, and the kind of the entry, see publicRecord. If the entry redirects calls to another origin,
+// statusOf returns an error.
+func statusOf(e keystore.Entry, now time.Time) (Status, string, error) {
 	var p publicRecord
 	err := json.Unmarshal(e.Public, &p)
 	if u, urlErr := url.Parse(p.Moved); err != nil || urlErr != nil || p.Moved != "" && !hasOriginOf([]string{e.Key.Server})(u) {
-		return Status{}, fmt.Errorf("index entry of %s: %w", e.Key.Server, keystore.ErrCorrupt)
+		return Status{}, p.Kind, fmt.Errorf("index entry of %s: %w", e.Key.Server, keystore.ErrCorrupt)
 	}
 	s := Status{
 		Name: nullableName(e.Key.Profile), URL: e.Key.Server, Resource: p.Resource, Issuer: p.Issuer, State: StateNone, Refreshable: p.Refreshable,
@@ -191,7 +193,7 @@ func statusOf(e keystore.Entry, now time.Time) (Status, error) {
 		Cert: p.Cert, Key: p.Key, Account: p.Account, Bound: p.Bound, AssertionVariable: p.AssertionVariable,
 	}
 	if !p.HasToken {
-		return s, nil
+		return s, p.Kind, nil
 	}
 	s.State = StateAt(p.Expiry, now)
 	if !p.Expiry.IsZero() {
@@ -202,7 +204,7 @@ func statusOf(e keystore.Entry, now time.Time) (Status, error) {
 		at := p.ObtainedAt.UTC().Truncate(time.Second)
 		s.ObtainedAt = &at
 	}
-	return s, nil
+	return s, p.Kind, nil
 }
 
 // kindOf returns the kind of an entry. An unreadable entry counts as a credential, so that the damage is reported.
