@@ -61,7 +61,7 @@ func fileArrows() map[string]string {
 func third() map[string]string {
 	return map[string]string{
 		"golang.org/x/oauth2":                    "pkg/token pkg/flow internal/mcphttp", // mcphttp needs a type that the SDK's interface auth.OAuthHandler uses
-		"golang.org/x/sys":                       "pkg/keystore pkg/callback",
+		"golang.org/x/sys":                       "pkg/keystore pkg/callback pkg/flow",  // flow opens a file without following a symbolic link
 		"golang.org/x/term":                      "cmd/mcpauth",
 		"github.com/godbus/dbus/v5":              "pkg/keystore", // keystore asks over D-Bus whether a Secret Service exists and is locked, without reading a secret
 		"github.com/zalando/go-keyring":          "pkg/keystore",

@@ -91,11 +91,11 @@ func (p *program) checkListed(ctx context.Context, e config.Entry, files map[str
 	i := slices.IndexFunc(known, func(f trustedFile) bool { return f.Path == e.Path })
 	switch {
 	case i < 0:
-		return p.untrustedError(e, "is not trusted")
+		return p.untrustedError(e, files, "is not trusted")
 	case known[i].Sum != e.Sum:
-		return p.untrustedError(e, "has changed since it was trusted")
+		return p.untrustedError(e, files, "has changed since it was trusted")
 	case known[i].hasMovedFile(files):
-		return p.untrustedError(e, "names files that point elsewhere since it was trusted")
+		return p.untrustedError(e, files, "names files that point elsewhere since it was trusted")
 	}
 	return nil
 }
@@ -119,29 +119,25 @@ func (f trustedFile) hasMovedFile(files map[string]string) bool {
 	return false
 }
 
-// checkUnmoved checks a file of a login that was made with a project's file. If the real path of the file has changed since the login,
-// checkUnmoved returns an error, unless the user has trusted a project's file that names the file with its new real path.
-func (p *program) checkUnmoved(file, approved string) error {
-	real := realPath(file)
-	if real == approved {
-		return nil
-	}
+// checkMoved checks a client key or an assertion of a login that was made with a project's file, and whose real path has changed since the
+// login. checkMoved returns an error, unless the user has trusted a project's file that names the file with its new real path.
+func (p *program) checkMoved(what, file, real string) error {
 	known, err := p.trustedFiles(context.Background())
 	if err != nil || slices.ContainsFunc(known, func(f trustedFile) bool { return f.Files[file] == real }) {
 		return err
 	}
 	return &configError{message: fmt.Sprintf("the path %s leads to %s, which is not the file that a login with a project's file used", file, real),
-		hint: "if the other file is right, run mcpauth trust PROJECT_FILE, or log in with --client-key or --assertion-file"}
+		hint: "if the other file is right, run mcpauth trust PROJECT_FILE, or log in with " + map[string]string{"client key": "--client-key", "assertion": "--assertion-file"}[what]}
 }
 
-func (p *program) untrustedError(e config.Entry, state string) error {
-	return &configError{message: fmt.Sprintf("%s %s, and its server %s uses %s", e.Path, state, quote(e.Name), shorten(p.usesText(e), 300)),
+func (p *program) untrustedError(e config.Entry, files map[string]string, state string) error {
+	return &configError{message: fmt.Sprintf("%s %s, and its server %s uses %s", e.Path, state, quote(e.Name), shorten(p.usesText(e, files), 300)),
 		hint: "look at the file, then: mcpauth trust " + shellWord(removeControls(e.Path))}
 }
 
-// usesText lists the variables, auth settings, headers and files that an entry uses.
-func (p *program) usesText(e config.Entry) string {
-	u, targets := e.Uses(p.getenv), p.filesOf(e)
+// usesText lists the variables, auth settings, headers and files that an entry uses. The argument files is the result of filesOf.
+func (p *program) usesText(e config.Entry, files map[string]string) string {
+	u := e.Uses(p.getenv)
 	var parts []string
 	for _, each := range []struct {
 		what  string
@@ -149,7 +145,7 @@ func (p *program) usesText(e config.Entry) string {
 	}{{"variables", u.Variables}, {"auth", u.Auth}, {"headers", u.Headers}, {"files", u.Files}} {
 		if len(each.names) > 0 {
 			parts = append(parts, each.what+" "+strings.Join(convert(each.names, func(name string) string {
-				if real := targets[name]; real != "" && real != name { // the name of a link does not show which file is read
+				if real := files[name]; real != "" && real != name { // the name of a link does not show which file is read
 					return listItem(name) + " -> " + listItem(real)
 				}
 				return listItem(name)
@@ -187,7 +183,7 @@ func (p *program) trustFile(ctx context.Context, name string) error {
 	if p.out.json {
 		err = p.out.writeDocument(p.trustDocument(now, file))
 	} else {
-		err = p.out.writeText(p.trustText(file))
+		err = p.out.writeText(p.trustText(now, file))
 	}
 	if err != nil {
 		return err
@@ -216,12 +212,12 @@ func (p *program) trustDocument(f trustedFile, file *config.File) any {
 	})}
 }
 
-// trustText lists the servers of a file, and what each server may use.
-func (p *program) trustText(file *config.File) string {
+// trustText lists the servers of a trusted file, and what each server may use.
+func (p *program) trustText(f trustedFile, file *config.File) string {
 	var b strings.Builder
 	for _, name := range file.Names() {
 		e := file.Servers[name]
-		uses := p.usesText(e)
+		uses := p.usesText(e, f.Files)
 		fmt.Fprintf(&b, "%s\n  address: %s\n  uses: %s\n", oneLine(name), oneLine(e.URL), cmp.Or(uses, "no variables, files, headers or auth"))
 	}
 	return cmp.Or(b.String(), "no server in this file\n")

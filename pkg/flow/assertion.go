@@ -38,9 +38,9 @@ const (
 
 // checkAssertion checks the source of the assertion before a request is sent. It reads an assertion file, but it runs no command and reads
 // no environment variable.
-func (s Settings) checkAssertion() error {
+func (c *Client) checkAssertion(s Settings) error {
 	if s.Assertion == "" {
-		_, err := readAssertion("assertion", s.AssertionFile)
+		_, err := c.loadAssertion(s)
 		return err
 	}
 	kind, rest, _ := strings.Cut(s.Assertion, ":")
@@ -87,25 +87,13 @@ func (c *Client) fetchAssertion(ctx context.Context, s Settings, issuer string) 
 	}
 	switch kind {
 	case "":
-		if err := c.guardFile(s, s.AssertionFile); err != nil {
-			return "", err
-		}
-		return readAssertion("assertion", s.AssertionFile)
+		return c.loadAssertion(s)
 	case "env":
 		return checkedAssertion("environment variable "+rest, os.Getenv(rest))
 	case "exec":
 		return c.runForAssertion(ctx, strings.Fields(rest))
 	}
 	return c.actionsToken(ctx, issuer)
-}
-
-// readAssertion reads an assertion or an ID token from a file. Every token request reads the file, because other programs replace it.
-func readAssertion(what, file string) (string, error) {
-	data, err := readFile(what, file)
-	if err != nil {
-		return "", err
-	}
-	return checkedAssertion(what+" file "+file, string(data))
 }
 
 // checkedAssertion returns the text without surrounding white space, or an error if the text is not a JWT. The error does not quote the

@@ -48,7 +48,7 @@ func TestAssertionIsAJWT(t *testing.T) {
 		if err := os.WriteFile(file, []byte(tt.text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		got, err := readAssertion("assertion", file)
+		got, err := (&Client{}).loadAssertion(Settings{AssertionFile: file})
 		if (err == nil) != tt.ok || tt.ok && got != good {
 			t.Errorf("%s: %v", name, err)
 		}

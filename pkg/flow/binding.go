@@ -60,7 +60,7 @@ func (c *Client) userSecrets(ctx context.Context, t Target, issuer string) ([]us
 		}
 	}
 	if t.ClientKeyFile != "" {
-		data, err := readFile("client key", t.ClientKeyFile)
+		data, err := c.readApproved("client key", t.Settings, t.ClientKeyFile)
 		if err != nil {
 			return nil, err
 		}
@@ -71,7 +71,7 @@ func (c *Client) userSecrets(ctx context.Context, t Target, issuer string) ([]us
 		all = append(all, userSecret{"client secret at the identity provider", string(t.IDP.ClientSecret), place})
 	}
 	if t.IDP.IDTokenFile != "" {
-		id, err := readAssertion("ID token", t.IDP.IDTokenFile)
+		id, err := readIDToken(t.IDP.IDTokenFile)
 		if err != nil {
 			return nil, err
 		}

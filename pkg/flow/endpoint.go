@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"sync"
 
@@ -23,10 +21,7 @@ func (c *Client) tokenEndpoint(cred credential) (token.Endpoint, error) {
 	}
 	e.Client = token.ClientAuth{ID: cred.Client.ID, Secret: cred.Client.Secret, Method: cred.Client.AuthMethod, Audience: cred.Issuer, Algs: cred.Endpoints.SigningAlgs}
 	if cred.Client.AuthMethod == "private_key_jwt" {
-		if err := c.guardFile(cred.Settings, cred.Settings.ClientKeyFile); err != nil {
-			return e, err
-		}
-		if e.Client.Key, err = loadKey(cred.Settings.ClientKeyFile); err != nil {
+		if e.Client.Key, err = c.loadKey(cred.Settings); err != nil {
 			return e, err
 		}
 	}
@@ -131,47 +126,4 @@ func (c *Client) nonInteractiveToken(ctx context.Context, e token.Endpoint, cred
 		return e.JWTBearer(ctx, assertion, scope)
 	}
 	return token.Token{}, fmt.Errorf("grant %q: %w", cred.Grant, ErrNoRefreshToken)
-}
-
-// guardFile calls Client.Guard for a file that a renewal reads, because the file may have changed since the login.
-func (c *Client) guardFile(s Settings, file string) error {
-	approved, ok := s.ApprovedFiles[file]
-	if !ok || c.Guard == nil {
-		return nil
-	}
-	return c.Guard(file, approved)
-}
-
-func loadKey(file string) (*token.Key, error) {
-	data, err := readFile("client key", file)
-	if err != nil {
-		return nil, err
-	}
-	key, err := token.LoadKey(data)
-	if err != nil {
-		return nil, fmt.Errorf("%w: client key %s: %w", ErrOptions, file, err)
-	}
-	return key, nil
-}
-
-// maxSecretFile limits the size of a file with a secret in bytes, because a configuration may name an endless file.
-const maxSecretFile = 64 << 10
-
-func readFile(what, file string) ([]byte, error) {
-	if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() { // opening a named pipe may block
-		return nil, fmt.Errorf("%w: %s %s is not a regular file, which a renewal could read again", ErrOptions, what, file)
-	}
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", what, err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxSecretFile+1))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", what, err)
-	}
-	if len(data) > maxSecretFile {
-		return nil, fmt.Errorf("%w: %s file %s is larger than 64 kB", ErrOptions, what, file)
-	}
-	return data, nil
 }

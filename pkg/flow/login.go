@@ -141,7 +141,7 @@ func (c *Client) completeSettings(ctx context.Context, t *Target, o LoginOptions
 		return stored, err
 	}
 	t.Settings = o.mergeSettings(stored, t.settingsFor(stored), why)
-	return stored, t.validate()
+	return stored, c.validate(t.Settings)
 }
 
 // settingsFor returns the given settings for a login that replaces the stored one.

@@ -181,7 +181,7 @@ func (c *Client) identityAssertion(ctx context.Context, cred credential, scope s
 func (c *Client) subjectToken(cred credential) (token.Endpoint, token.ExchangeOptions, error) {
 	i := cred.Settings.IDP
 	if i.Issuer == "" {
-		idToken, err := readAssertion("ID token", i.IDTokenFile)
+		idToken, err := readIDToken(i.IDTokenFile)
 		// Without metadata, use client_secret_basic, which every provider must support (RFC 6749 §2.3.1).
 		client := token.ClientAuth{ID: i.ClientID, Secret: i.ClientSecret}
 		return token.Endpoint{URL: i.TokenEndpoint, HTTP: c.clientFor(cred.target(), c.httpClient()), Now: c.Now, Local: isLocal(cred.Server), Client: client, Strict: cred.Settings.Strict},

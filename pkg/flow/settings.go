@@ -121,9 +121,9 @@ func (stored Settings) Overlay(given Settings) Settings {
 		}
 		s.IDP = cmp.Or(given.IDP, stored.IDP)
 	}
-	if given.ClientKeyFile == "" && given.AssertionFile == "" {
-		s.ApprovedFiles = stored.ApprovedFiles
-	}
+	s.ApprovedFiles = nil
+	s.approve(s.ClientKeyFile, given.ClientKeyFile != "", given, stored)
+	s.approve(s.AssertionFile, given.AssertionFile != "", given, stored)
 	if given.CertFile == "" {
 		s.CertFile, s.CertKeyFile = stored.CertFile, stored.CertKeyFile
 	}
@@ -147,6 +147,20 @@ func (stored Settings) Overlay(given Settings) Settings {
 		s.AuthParams = stored.AuthParams
 	}
 	return s
+}
+
+// approve copies the entry of a file in ApprovedFiles from the settings that named the file.
+func (s *Settings) approve(file string, isGiven bool, given, stored Settings) {
+	from := stored
+	if isGiven {
+		from = given
+	}
+	if real, ok := from.ApprovedFiles[file]; ok {
+		if s.ApprovedFiles == nil {
+			s.ApprovedFiles = map[string]string{}
+		}
+		s.ApprovedFiles[file] = real
+	}
 }
 
 // equal compares all settings except Scopes and CallbackPort.
@@ -209,7 +223,7 @@ func (s Settings) Without(other Settings) Settings {
 }
 
 // validate returns an error if the settings contradict each other, or if a key or assertion file is unusable. It sends no request.
-func (s Settings) validate() error {
+func (c *Client) validate(s Settings) error {
 	grant := s.grantOrDefault()
 	hasClient := s.ClientID != "" || s.ClientMetadataURL != ""
 	for _, rule := range []struct {
@@ -242,12 +256,12 @@ func (s Settings) validate() error {
 		}
 	}
 	if s.ClientKeyFile != "" {
-		if _, err := loadKey(s.ClientKeyFile); err != nil {
+		if _, err := c.loadKey(s); err != nil {
 			return err
 		}
 	}
 	if grant == GrantJWTBearer {
-		return s.checkAssertion()
+		return c.checkAssertion(s)
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ func TestOverlay(t *testing.T) {
 	machine := Settings{Grant: GrantClientCredentials, ClientID: "m", ClientKeyFile: "/key"}
 	person := Settings{ClientID: "p", ClientSecret: "s"}
 	lenient := Settings{AssumePKCES256: true, Resource: "https://r"}
+	project := Settings{Grant: GrantJWTBearer, ClientID: "p", ClientKeyFile: "/k", AssertionFile: "/a", ApprovedFiles: map[string]string{"/k": "/k1", "/a": "/a1"}}
 	audience := Settings{AuthParams: [][2]string{{"audience", "x"}}}
 	for _, tt := range []struct {
 		name                string
@@ -29,6 +30,13 @@ func TestOverlay(t *testing.T) {
 		{name: "a secret alone is no client", stored: person, given: Settings{ClientSecret: "q"}, want: Settings{ClientSecret: "q"}},
 		{name: "document", stored: Settings{ClientMetadataURL: "https://c/d"}, want: Settings{ClientMetadataURL: "https://c/d"}},
 		{name: "assertion", stored: Settings{Grant: GrantJWTBearer, AssertionFile: "/a"}, want: Settings{Grant: GrantJWTBearer, AssertionFile: "/a"}},
+		{name: "approved files", stored: project, want: project},
+		{name: "approved key and the user's assertion", stored: project, given: Settings{AssertionFile: "/b"},
+			want: Settings{Grant: GrantJWTBearer, ClientID: "p", ClientKeyFile: "/k", AssertionFile: "/b", ApprovedFiles: map[string]string{"/k": "/k1"}}},
+		{name: "approved assertion and the user's key", stored: project, given: Settings{ClientID: "q", ClientKeyFile: "/l"},
+			want: Settings{Grant: GrantJWTBearer, ClientID: "q", ClientKeyFile: "/l", AssertionFile: "/a", ApprovedFiles: map[string]string{"/a": "/a1"}}},
+		{name: "the user names the same assertion", stored: project, given: Settings{AssertionFile: "/a"},
+			want: Settings{Grant: GrantJWTBearer, ClientID: "p", ClientKeyFile: "/k", AssertionFile: "/a", ApprovedFiles: map[string]string{"/k": "/k1"}}},
 		{name: "identity provider", stored: Settings{Grant: GrantEnterprise, IDP: IDP{ClientID: "i"}}, want: Settings{Grant: GrantEnterprise, IDP: IDP{ClientID: "i"}}},
 		{name: "called back at localhost", stored: Settings{CallbackHost: "localhost"}, want: Settings{CallbackHost: "localhost"}},
 		{name: "called back elsewhere", stored: Settings{CallbackHost: "localhost"}, given: Settings{CallbackHost: "127.0.0.1"}, want: Settings{CallbackHost: "127.0.0.1"}},

@@ -1,0 +1,70 @@
+//go:build !windows
+
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A login with a project's file uses two files of the project. If the user names another file in place of one of them, mcpauth still refuses
+// the project's other file after it has become a link.
+func TestProjectMovesTheOtherFile(t *testing.T) {
+	t.Parallel()
+	u := newUser(t)
+	key, jwt := keyedClient(t, u.good), u.good.Assertion("ann", time.Hour)
+	if err := os.Mkdir(filepath.Join(u.home, "p"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	project := user{&victim{home: filepath.Join(u.home, "p"), env: u.env}, u.good}
+	for _, tt := range []struct {
+		moved, flag string
+		flags       []string // flags of the user's login
+	}{
+		{"p/k.pem", "--client-key", []string{"--assertion-file", "own.jwt"}},
+		{"p/a.jwt", "--assertion-file", []string{"--client-key", "own.pem", "--client-id", "keyed"}},
+	} {
+		for _, inProject := range []bool{false, true} {
+			for name, text := range map[string]string{"p/k.pem": key, "own.pem": key, "p/a.jwt": jwt, "own.jwt": jwt} {
+				path := filepath.Join(u.home, name)
+				_ = os.Remove(path)
+				if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			project.project(t, `{"mcpServers":{"evil":{"url":"`+u.good.URL()+`","auth":{"clientId":"keyed","clientKey":"k.pem","assertionFile":"a.jwt","grant":"jwt_bearer"}}}}`)
+			project.must(t, exitDone, "trust")
+			project.must(t, exitDone, "login", "evil")
+			flags := append([]string{"login", "evil"}, tt.flags...)
+			if inProject {
+				for i := range flags {
+					flags[i] = strings.Replace(flags[i], "own.", "../own.", 1)
+				}
+				project.must(t, exitDone, flags...)
+			}
+			link := filepath.Join(u.home, tt.moved)
+			if err := errors.Join(os.Remove(link), os.Symlink("../own"+filepath.Ext(link), link)); err != nil {
+				t.Fatal(err)
+			}
+			before := u.good.Count("token")
+			all := [][]string{{"refresh", "evil"}}
+			if !inProject {
+				all = append(all, flags, []string{"refresh", "evil"})
+			}
+			for _, args := range all {
+				u.must(t, exitUsage, args...)
+				if s := u.stderr.String(); !strings.HasSuffix(s, ", or log in with "+tt.flag+"\n") {
+					t.Errorf("%q: %s", args, s)
+				}
+			}
+			if n := u.good.Count("token") - before; n != 0 {
+				t.Errorf("%s: %d requests for tokens", tt.moved, n)
+			}
+			u.must(t, exitDone, "logout", "evil")
+		}
+	}
+}
