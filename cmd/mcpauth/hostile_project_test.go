@@ -376,6 +376,34 @@ func TestProjectOfManyServers(t *testing.T) {
 	}
 }
 
+// The path of a key may have thousands of folders, whether they exist or not.
+func TestProjectOfManyFolders(t *testing.T) {
+	t.Parallel()
+	u := newUser(t)
+	u.env = append(u.env, "DEEP="+strings.Repeat("x/", 200))
+	existing := strings.Repeat("x/", 800)
+	if err := os.MkdirAll(filepath.Join(u.home, existing), 0o700); err != nil && runtime.GOOS == "linux" { // other systems allow only shorter paths
+		t.Fatal(err)
+	}
+	entry := func(i int, key string) string {
+		return fmt.Sprintf(`"s%d":{"url":"%s","auth":{"grant":"client_credentials","clientId":"c","clientKey":"%s"}}`, i, u.good.URL(), key)
+	}
+	var many []string
+	for i := range 700 {
+		many = append(many, entry(i, strings.Repeat("${DEEP}/", 160)))
+	}
+	for _, entries := range []string{entry(0, strings.Repeat("x/", 31_000)+"k.pem"), entry(0, existing+strings.Repeat("y/", 1000)+"k.pem"), strings.Join(many, ",")} {
+		u.project(t, `{"mcpServers":{`+entries+`}}`)
+		start := time.Now()
+		u.must(t, exitUsage, "login", "s0")
+		u.must(t, exitDone, "trust")
+		u.must(t, exitUsage, "login", "s0")
+		if took := time.Since(start); took > 20*time.Second {
+			t.Errorf("%.60s: %v", entries, took)
+		}
+	}
+}
+
 // own writes the user's configuration.
 func (u user) own(t *testing.T, text string) {
 	t.Helper()

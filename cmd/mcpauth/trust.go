@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -319,18 +320,25 @@ func checkPrintable(path string) error {
 	return &configError{message: fmt.Sprintf("%s cannot be trusted, because its path has characters that cannot be shown", path), hint: "rename the folder or the file"}
 }
 
-// realPath returns the absolute path without symbolic links. If the file does not exist, realPath resolves its folder.
+// realPath returns the absolute path without symbolic links. The part of the path that does not exist is not changed. To find this part,
+// realPath makes a binary search, because a project's file may name a path of thousands of folders.
 func realPath(path string) string {
 	if absolute, err := filepath.Abs(path); err == nil {
 		path = absolute
 	}
-	folder := filepath.Dir(path)
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		return real
-	} else if folder == path {
+	ends := []int{len(path)} // the lengths of the path and of the folders above it
+	for folder := filepath.Dir(path); len(folder) < ends[len(ends)-1]; folder = filepath.Dir(folder) {
+		ends = append(ends, len(folder))
+	}
+	i := sort.Search(len(ends)-1, func(i int) bool {
+		_, err := os.Stat(path[:ends[i]])
+		return err == nil
+	})
+	real, err := filepath.EvalSymlinks(path[:ends[i]])
+	if err != nil {
 		return path
 	}
-	return filepath.Join(realPath(folder), filepath.Base(path))
+	return filepath.Join(real, path[ends[i]:])
 }
 
 // trustedFiles reads the list of trusted files.

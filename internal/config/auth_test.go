@@ -49,3 +49,18 @@ func TestForeignAuthFaults(t *testing.T) {
 		}
 	}
 }
+
+// A path that no system opens is an error, before anything resolves it.
+func TestLongPaths(t *testing.T) {
+	for key, ok := range map[string]bool{strings.Repeat("x", 4096): true, strings.Repeat("x", 4097): false, "${LONG}": false, "x/${LONG}/../../k.pem": false} {
+		f, err := parse("p", []byte(`{"mcpServers":{"x":{"url":"https://x","auth":{"clientKey":"`+key+`"}}}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		getenv := env(map[string]string{"LONG": strings.Repeat("y/", 2048) + "z"})
+		_, err = f.Servers["x"].ExpandAuth(getenv)
+		if files := f.Servers["x"].Files(getenv); (err == nil) != ok || (len(files) == 1) != ok || !ok && !strings.Contains(err.Error(), "more than 4096 bytes") {
+			t.Errorf("%.30s: %d files, %v", key, len(files), err)
+		}
+	}
+}

@@ -10,6 +10,9 @@ import (
 // maxValue limits the size of an expanded value in bytes. A short text may refer to a long variable many times.
 const maxValue = 64 << 10
 
+// maxPath limits the size of a path in bytes. Linux opens no longer path.
+const maxPath = 4096
+
 // Entry returns one server with the variables of its URL and headers expanded. The variables of Auth are not expanded, because only a login
 // needs them: see ExpandAuth. Entry returns ErrUnknown if no entry has this name, and an *Error if a variable is not set or the entry
 // cannot be used.
@@ -51,7 +54,12 @@ func (e Entry) ExpandAuth(getenv func(string) string) (*Auth, error) {
 			return nil, e.fault(err)
 		}
 	}
-	a.ClientKey, a.AssertionFile = e.resolvePath(a.ClientKey), e.resolvePath(a.AssertionFile)
+	for _, file := range []*string{&a.ClientKey, &a.AssertionFile} {
+		var err error
+		if *file, err = e.resolvePath(*file); err != nil {
+			return nil, e.fault(err)
+		}
+	}
 	if a.ClientSecret != "" && a.ClientID == "" {
 		return nil, e.fault("auth.clientSecret needs auth.clientId, the client it belongs to")
 	}
@@ -86,26 +94,37 @@ type Uses struct {
 func (u Uses) Nothing() bool { return len(u.Variables)+len(u.Files)+len(u.Auth) == 0 }
 
 // resolvePath resolves a relative path against the folder of the configuration file. The result is clean, because the list of trusted files
-// must have the same path as the stored login.
-func (e Entry) resolvePath(file string) string {
+// must have the same path as the stored login. A path of more than maxPath bytes is an error.
+func (e Entry) resolvePath(file string) (string, error) {
 	switch {
+	case len(file) > maxPath:
+		return "", fmt.Errorf("the path of a file has more than %d bytes", maxPath)
 	case file == "":
-		return ""
+		return "", nil
 	case filepath.IsAbs(file):
-		return filepath.Clean(file)
+		return filepath.Clean(file), nil
 	}
-	return filepath.Join(filepath.Dir(e.Path), file)
+	return filepath.Join(filepath.Dir(e.Path), file), nil
 }
 
-// Files returns the paths of the files that a login opens, with variables expanded. A path is omitted if one of its variables is not set.
+// Files returns the paths of the files that a login opens, with variables expanded. A path is omitted if ExpandAuth returns an error for it.
 func (e Entry) Files(getenv func(string) string) []string {
 	var files []string
 	for _, written := range e.filePaths() {
-		if file, err := expand(written, getenv); err == nil && file != "" {
-			files = append(files, e.resolvePath(file))
+		if file, err := e.expandPath(written, getenv); err == nil && file != "" {
+			files = append(files, file)
 		}
 	}
 	return files
+}
+
+// expandPath expands the variables of a path, and resolves the path.
+func (e Entry) expandPath(written string, getenv func(string) string) (string, error) {
+	file, err := expand(written, getenv)
+	if err != nil {
+		return "", err
+	}
+	return e.resolvePath(file)
 }
 
 // filePaths returns the paths of files in the entry, without expanding their variables.
@@ -133,8 +152,8 @@ func (e Entry) Uses(getenv func(string) string) Uses {
 			u.Auth = append(u.Auth, name)
 		}
 		for _, file := range e.filePaths() {
-			if whole, err := expand(file, getenv); err == nil && whole != "" {
-				file = e.resolvePath(whole)
+			if whole, err := e.expandPath(file, getenv); err == nil && whole != "" {
+				file = whole
 			}
 			u.Files = append(u.Files, file)
 		}
