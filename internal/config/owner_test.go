@@ -113,3 +113,81 @@ func TestNotRoots(t *testing.T) {
 		}
 	}
 }
+
+// A link in another user's folder counts, even if it leads to a file of one's own through other links.
+func TestLinksOfOthers(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Log("only root can give a link to another user; CI runs the test as root in its container")
+		return
+	}
+	root, theirs := t.TempDir(), t.TempDir()
+	file, folder := filepath.Join(root, "real", ".mcp.json"), filepath.Join(root, "w")
+	if err := errors.Join(os.Mkdir(folder, 0o755), os.Mkdir(filepath.Dir(file), 0o755), os.WriteFile(file, []byte("{}"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name       string
+		links      [][2]string // in theirs, if the first path is relative
+		link, path string      // who owns the link is the other user
+		foreign    string
+	}{
+		{"the link of a file", [][2]string{{"cfg", file}, {folder + "/.mcp.json", "cfg"}}, "", folder + "/.mcp.json", ""},
+		{"their link in the middle", [][2]string{{"cfg", file}, {folder + "/.mcp.json", "cfg"}}, "cfg", folder + "/.mcp.json", "cfg belongs to user 4242"},
+		{"their folder in the middle", [][2]string{{"cfg", file}, {folder + "/.mcp.json", "cfg"}}, ".", folder + "/.mcp.json", "belongs to user 4242"},
+		{"their link of a folder", [][2]string{{"dir", filepath.Dir(file)}, {root + "/l", "dir"}}, "dir", root + "/l/.mcp.json", "dir belongs to user 4242"},
+		{"a relative link through their folder", [][2]string{{"up", "../" + filepath.Base(root)}, {root + "/l", "up"}}, "up", root + "/l/real/.mcp.json", "up belongs to user 4242"},
+	} {
+		var made []string
+		for _, link := range tt.links {
+			name, target := link[0], link[1]
+			if !filepath.IsAbs(name) {
+				name = filepath.Join(theirs, name)
+			} else {
+				target = filepath.Join(theirs, target)
+			}
+			if err := os.Symlink(target, name); err != nil {
+				t.Fatal(err)
+			}
+			made = append(made, name)
+		}
+		if tt.link != "" {
+			if err := os.Lchown(filepath.Join(theirs, tt.link), 4242, 4242); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := Foreign(tt.path); tt.foreign == "" && got != "" || !strings.Contains(got, tt.foreign) {
+			t.Errorf("%s: %q", tt.name, got)
+		}
+		if got := NotRoots(tt.path); (got != "") != (tt.foreign != "") {
+			t.Errorf("%s: NotRoots: %q", tt.name, got)
+		}
+		for _, name := range made {
+			_ = os.Remove(name)
+		}
+		if err := os.Lchown(theirs, 0, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("loop", filepath.Join(folder, "loop")); err != nil || Foreign(filepath.Join(folder, "loop")) == "" {
+		t.Errorf("a loop of links: %v", err)
+	}
+}
+
+// A group is private if nobody else is a member.
+func TestPrivateGroup(t *testing.T) {
+	const users = "root:x:0:0::/root:/bin/sh\nsync:x:4:0::/:/bin/sync\nann:x:1000:1000::/:/bin/sh\nann2:x:1000:100::/:/bin/sh\nbob:x:1001:1001::/:/bin/sh\ncarl:x:1003:1002::/:/bin/sh\n"
+	const groups = "root:x:0:\nann:x:1000:\nbob:x:1001:bob,ann\ndora:x:1002:\nshort\nerin:x:1004:erin,root\nfay:x:1000:ann2\n"
+	for _, tt := range []struct {
+		gid, uid uint32
+		other    string
+	}{
+		{1000, 1000, ""}, {1001, 1001, "ann"}, {1001, 1000, "bob"}, {1002, 1002, "carl"}, {1004, 1004, "erin"}, {0, 1000, ""}, {0, 0, ""}, {7, 7, ""},
+	} {
+		if got := otherMember(users, groups, tt.gid, tt.uid); got != tt.other {
+			t.Errorf("group %d, user %d: %q", tt.gid, tt.uid, got)
+		}
+	}
+	if got := otherMember(users, strings.ReplaceAll(groups, "root:x:0:", "root:x:0:root,bob"), 0, 1000); got != "bob" {
+		t.Errorf("the group of root: %q", got)
+	}
+}

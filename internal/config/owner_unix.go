@@ -3,33 +3,78 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 )
 
 // Foreign returns the reason why another user could have written a project's file, or "" if no other user could. Foreign checks the file,
-// its folder and, if path is a symbolic link, the link and the link's folder.
+// its folder, each symbolic link in the path and the link's folder.
 func Foreign(path string) string {
-	real, err := filepath.EvalSymlinks(path)
+	paths := []string{path, filepath.Dir(path)}
+	real, err := walkPath(path, func(part string, info fs.FileInfo) {
+		if info.Mode()&fs.ModeSymlink == 0 {
+			return
+		}
+		paths = append(paths, part)
+		if folder, err := os.Lstat(filepath.Dir(part)); err != nil || folder.Mode()&fs.ModeSticky == 0 { // in a folder like /tmp, only its owner can replace a link
+			paths = append(paths, filepath.Dir(part))
+		}
+	})
 	if err != nil {
 		return reasonWithoutPath(err)
 	}
-	for _, each := range []string{path, real, filepath.Dir(path), filepath.Dir(real)} {
+	for _, each := range append(paths, real, filepath.Dir(real)) {
 		info, err := os.Lstat(each)
 		if err != nil {
 			return reasonWithoutPath(err)
 		}
-		if reason := foreign(info); reason != "" {
+		if reason := foreign(each, info); reason != "" {
 			return each + " " + reason
 		}
 	}
 	return ""
 }
 
-func foreign(info fs.FileInfo) string {
+// walkPath calls visit for each folder and each symbolic link on the way to an absolute path, and returns the path without links. At a part
+// that does not exist, walkPath returns an error.
+func walkPath(path string, visit func(path string, info fs.FileInfo)) (real string, err error) {
+	const maxLinks = 40 // as on Linux
+	real = "/"
+	for rest, links := strings.Split(path, "/"), 0; len(rest) > 0; {
+		next := filepath.Join(real, rest[0])
+		rest = rest[1:]
+		info, err := os.Lstat(next)
+		if err != nil {
+			return "", err
+		}
+		visit(next, info)
+		if info.Mode()&fs.ModeSymlink == 0 {
+			real = next
+			continue
+		}
+		links++
+		target, err := os.Readlink(next)
+		switch {
+		case err != nil:
+			return "", err
+		case links > maxLinks:
+			return "", errors.New("too many symbolic links")
+		case filepath.IsAbs(target):
+			real = "/"
+		}
+		rest = append(strings.Split(target, "/"), rest...)
+	}
+	return real, nil
+}
+
+func foreign(path string, info fs.FileInfo) string {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	me := uint32(os.Geteuid())
 	mode := info.Mode()
@@ -42,8 +87,40 @@ func foreign(info fs.FileInfo) string {
 		return ""
 	case mode&0o002 != 0:
 		return "may be written by everybody"
-	case mode&0o020 != 0 && stat.Gid != me && stat.Gid != 0: // a group with the same ID is assumed to be the user's private group
+	case mode&0o020 == 0: // then an access list lets nobody else write it either
+		return ""
+	case stat.Gid != me && stat.Gid != 0:
 		return fmt.Sprintf("may be written by group %d", stat.Gid)
+	}
+	users, _ := os.ReadFile("/etc/passwd")
+	groups, _ := os.ReadFile("/etc/group")
+	if other := otherMember(string(users), string(groups), stat.Gid, me); other != "" {
+		return fmt.Sprintf("may be written by %s, a member of group %d", other, stat.Gid)
+	}
+	return otherWriter(path, me)
+}
+
+// otherMember returns a member of a group other than root and the user, or "" if there is none. With umask 002, the user's private group, which
+// has the ID of the user, can write the user's files. The accounts of the system may belong to the group of root.
+func otherMember(users, groups string, gid, uid uint32) string {
+	group, own := strconv.Itoa(int(gid)), []string{""}
+	for line := range strings.Lines(users) {
+		switch f := strings.Split(line, ":"); {
+		case len(f) < 4:
+		case f[2] == "0" || f[2] == strconv.Itoa(int(uid)):
+			own = append(own, f[0])
+		case f[3] == group && gid != 0:
+			return f[0]
+		}
+	}
+	for line := range strings.Lines(groups) {
+		if f := strings.Split(strings.TrimSpace(line), ":"); len(f) == 4 && f[2] == group {
+			for member := range strings.SplitSeq(f[3], ",") {
+				if !slices.Contains(own, member) {
+					return member
+				}
+			}
+		}
 	}
 	return ""
 }
@@ -53,7 +130,7 @@ func foreign(info fs.FileInfo) string {
 func ForeignFolder(folder string) string {
 	for _, stat := range []func(string) (fs.FileInfo, error){os.Lstat, os.Stat} {
 		if info, err := stat(folder); err == nil {
-			if reason := foreign(info); reason != "" {
+			if reason := foreign(folder, info); reason != "" {
 				return folder + " " + reason
 			}
 		}
@@ -67,21 +144,11 @@ func NotRoots(folder string) string {
 	if os.Geteuid() != 0 {
 		return ""
 	}
-	info, err := os.Lstat(folder)
-	if err == nil {
-		if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Uid != 0 {
-			return fmt.Sprintf("%s belongs to user %d", folder, stat.Uid)
+	whose := ""
+	_, _ = walkPath(folder, func(path string, info fs.FileInfo) {
+		if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Uid != 0 && whose == "" {
+			whose = fmt.Sprintf("%s belongs to user %d", path, stat.Uid)
 		}
-	}
-	if err == nil && info.Mode()&fs.ModeSymlink != 0 {
-		if real, err := filepath.EvalSymlinks(folder); err == nil {
-			if whose := NotRoots(real); whose != "" {
-				return whose
-			}
-		}
-	}
-	if parent := filepath.Dir(folder); parent != folder {
-		return NotRoots(parent)
-	}
-	return ""
+	})
+	return whose
 }
