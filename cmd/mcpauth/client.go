@@ -101,6 +101,9 @@ func (p *program) openStore(kind string) (*keystore.Store, error) {
 	o := keystore.Options{Backend: kind, StateDir: state, Dir: dir, KeyFile: p.getenv("MCPAUTH_KEYSTORE_KEY_FILE"),
 		Timeout: keychainLimit(p.out.errTerminal || callback.CanOpen(), p.getenv("CI")), Notice: func(s string) { p.out.printNote("%s", s) }}
 	if kind == keystore.Postgres {
+		if _, err := checkFolderOwner(p.homeFolder()); err != nil { // the driver reads .pgpass and .postgresql in the home folder
+			return nil, err
+		}
 		if o.KeyFile == "" {
 			return nil, &configError{message: "the postgres store needs MCPAUTH_KEYSTORE_KEY_FILE, an age identity file to which the records are encrypted",
 				hint: "create one and copy it to every machine: age-keygen -o FILE"}

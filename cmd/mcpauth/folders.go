@@ -40,13 +40,17 @@ func (p *program) dataDir() (string, error) {
 // chooseFolder returns the path in a variable such as MCPAUTH_KEYSTORE_DIR. The default is the subfolder mcpauth of the XDG folder, or of
 // %LOCALAPPDATA% on Windows. An XDG variable that contains a relative path is ignored, as the XDG Base Directory Specification requires.
 func (p *program) chooseFolder(override, xdg string, home ...string) (string, error) {
+	base, name := p.homeFolder()
 	if dir := p.getenv(override); dir != "" {
-		return filepath.Abs(dir)
+		dir, err := filepath.Abs(dir)
+		if err != nil || config.NotRoots(base) == "" {
+			return dir, err
+		}
+		return checkFolderOwner(dir, override) // the variable may be the other user's too, for example with sudo -E
 	}
 	if dir := p.getenv(xdg); filepath.IsAbs(dir) {
 		return checkFolderOwner(filepath.Join(dir, "mcpauth"), xdg)
 	}
-	base, name := p.homeFolder()
 	dir := filepath.Join(base, filepath.Join(home...), "mcpauth")
 	if local := p.getenv("LOCALAPPDATA"); runtime.GOOS == "windows" && filepath.IsAbs(local) {
 		local = filepath.Join(local, "mcpauth")

@@ -404,6 +404,28 @@ func TestProjectOfManyFolders(t *testing.T) {
 	}
 }
 
+// A project's file cannot take the name of a login whose record is damaged.
+func TestProjectTakesTheNameOfADamagedLogin(t *testing.T) {
+	t.Parallel()
+	u := newUser(t)
+	u.must(t, exitDone, "login", u.good.URL(), "--name", "good")
+	records, err := filepath.Glob(filepath.Join(u.home, ".local", "share", "mcpauth", "*.credential"))
+	if err != nil || len(records) != 1 || os.Truncate(records[0], 10) != nil {
+		t.Fatal(records, err)
+	}
+	before := u.good.Count("requests")
+	u.project(t, `{"mcpServers":{"good":{"url":"`+u.good.URL()+`?theirs"}}}`)
+	for _, args := range [][]string{{"tools", "good"}, {"login", "good"}, {"refresh", "good"}} {
+		u.must(t, exitKeystore, args...)
+		if !strings.Contains(u.stderr.String(), "damaged") {
+			t.Errorf("%q: %s", args, u.stderr.String())
+		}
+	}
+	if n := u.good.Count("requests"); n != before {
+		t.Errorf("%d requests were sent", n-before)
+	}
+}
+
 // own writes the user's configuration.
 func (u user) own(t *testing.T, text string) {
 	t.Helper()

@@ -475,6 +475,25 @@ func TestRootInAnotherHome(t *testing.T) {
 		t.Errorf("stderr: %s", u.stderr.String())
 	}
 	u.env = env
+	// sudo -E keeps all variables of the user.
+	u.env = append(u.env, "MCPAUTH_STATE_DIR="+u.home+"/a/b", "MCPAUTH_KEYSTORE_DIR="+u.home+"/a/c")
+	u.must(t, exitUsage, "login", u.good.URL())
+	if !strings.Contains(u.stderr.String(), "runs as root, but MCPAUTH_STATE_DIR is a folder of another user") {
+		t.Errorf("stderr: %s", u.stderr.String())
+	}
+	if err := os.Mkdir(own+"/volume", 0o700); err != nil || os.Lchown(own+"/volume", 4242, 4242) != nil {
+		t.Fatal(err)
+	}
+	u.env = append(env, "HOME="+own, "MCPAUTH_STATE_DIR="+own+"/volume/state", "MCPAUTH_KEYSTORE_DIR="+own+"/volume/keys")
+	u.must(t, exitDone, "login", u.good.URL()) // with a home folder of its own, root has chosen the folders, for example a volume of a container
+	// The driver of the database would read .pgpass and .postgresql in the home folder.
+	u.env = append(env, "MCPAUTH_STATE_DIR="+own+"/state", "MCPAUTH_KEYSTORE_DIR="+own+"/keys", "MCPAUTH_KEYSTORE=postgres",
+		"MCPAUTH_KEYSTORE_URL=postgres://127.0.0.1:1/x?connect_timeout=1", "MCPAUTH_KEYSTORE_KEY_FILE="+own+"/no-key")
+	u.must(t, exitUsage, "login", u.good.URL())
+	if !strings.Contains(u.stderr.String(), "runs as root, but HOME is a folder of another user") {
+		t.Errorf("stderr: %s", u.stderr.String())
+	}
+	u.env = env
 	// root may use folders that belong to root.
 	u.env = append(u.env, "MCPAUTH_STATE_DIR="+own+"/state", "MCPAUTH_KEYSTORE_DIR="+own+"/keys")
 	u.must(t, exitDone, "tools", u.good.URL())

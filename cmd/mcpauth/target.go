@@ -128,10 +128,10 @@ func (p *program) serverByName(ctx context.Context, word string, n needLevel) (s
 	stored = slices.DeleteFunc(stored, func(t flow.Target) bool { return t.Profile != word })
 	e, ok := file.Servers[word]
 	switch {
+	case len(stored) == 0 && damaged != nil && (!ok || e.Found): // the damaged login may have this name, which a project's file must not take
+		return server{}, damaged
 	case ok && !(e.Found && e.Skipped != "" && len(stored) > 0): // a project's file cannot disable a stored login
 		return p.serverByEntry(ctx, file, e, stored, n)
-	case len(stored) == 0 && damaged != nil:
-		return server{}, damaged
 	case len(stored) == 0:
 		return server{}, p.unknownName(ctx, word, file)
 	case len(stored) == 1:

@@ -130,8 +130,8 @@ func sameQuery(audience, own *url.URL) bool {
 	return audience.RawQuery == "" || audience.RawQuery == own.RawQuery
 }
 
-// hostName matches text that looks like a host name, such as sts.amazonaws.com, or like a host and a port, such as vault:8200.
+// hostName matches localhost, text that looks like a host name, such as sts.amazonaws.com, or like a host and a port, such as vault:8200.
 // hostName compiles its expression when it is first used, because most runs do not need it.
 var hostName = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^[^\s./:@?#]+((\.[^\s./:@?#]+)*\.([^\s./:@?#]+)?(:[0-9]+)?|:[0-9]+)([/?#]|$)`)
+	return regexp.MustCompile(`(?i)^(localhost|[^\s./:@?#]+((\.[^\s./:@?#]+)*\.([^\s./:@?#]+)?(:[0-9]+)?|:[0-9]+))([/?#]|$)`)
 })
