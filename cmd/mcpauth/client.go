@@ -101,7 +101,11 @@ func (p *program) openStore(kind string) (*keystore.Store, error) {
 	o := keystore.Options{Backend: kind, StateDir: state, Dir: dir, KeyFile: p.getenv("MCPAUTH_KEYSTORE_KEY_FILE"),
 		Timeout: keychainLimit(p.out.errTerminal || callback.CanOpen(), p.getenv("CI")), Notice: func(s string) { p.out.printNote("%s", s) }}
 	if kind == keystore.Postgres {
-		if _, err := checkFolderOwner(p.homeFolder()); err != nil { // the driver reads .pgpass and .postgresql in the home folder
+		home, name := p.homeFolder() // the driver reads .pgpass and .postgresql there
+		if home == "" && p.getenv(name) != "" {
+			return nil, &configError{message: name + " is a relative path, and the database driver would read files there", hint: "set " + name + " to an absolute path"}
+		}
+		if _, err := checkFolderOwner(home, name); err != nil {
 			return nil, err
 		}
 		if o.KeyFile == "" {

@@ -91,6 +91,13 @@ func TestHostileRelativeHome(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(u.home, ".local")); err == nil {
 		t.Error("a folder was created")
 	}
+	// The driver of the database would read the repository's .pgpass and .postgresql.
+	u.env = append(u.env, "MCPAUTH_STATE_DIR="+t.TempDir(), "MCPAUTH_KEYSTORE_DIR="+t.TempDir(), "MCPAUTH_KEYSTORE=postgres",
+		"MCPAUTH_KEYSTORE_URL=postgres://127.0.0.1:1/x", "MCPAUTH_KEYSTORE_KEY_FILE="+filepath.Join(u.home, "no-key"))
+	u.must(t, exitUsage, "status")
+	if !strings.Contains(u.stderr.String(), "is a relative path") {
+		t.Error(u.stderr.String())
+	}
 }
 
 // The list that trust prints shows every variable and file. Line breaks or a long line in an entry cannot hide a variable or a file.
