@@ -80,9 +80,6 @@ func mishaps() []mishap {
 			spoil: func(t *testing.T, u *unlucky) {
 				u.file(t, "config.json", u.names.Replace(`{"mcpServers":{"work":{"url":"SERVER","auth":{"clientId":"demo-public","issuer":"ISSUER"}}}}`))
 			}, args: []string{"login", "work"}, exit: 7, code: "security", hint: "mcpauth login work --accept-new-issuer --issuer ISSUER/as-[a-z0-9]+$", unshown: true},
-		{name: "the client was registered with another issuer than --issuer", rows: "flow.ErrIssuerChanged", before: [][]string{login("--client-id", "demo-public")}, then: []string{"migrate"},
-			spoil: func(t *testing.T, u *unlucky) { u.names = strings.NewReplacer("SERVER", u.URL(), "ISSUER", u.Issuer()) },
-			args:  login("--issuer", "ISSUER"), exit: 7, code: "security", hint: "--issuer ISSUER --accept-new-issuer$", unshown: true},
 		{name: "the metadata names no authorization server", rows: "discovery.ErrUnnamed", words: []string{"resource-metadata:set.authorization_servers="}, args: login("--scope", "notes:read"),
 			exit: 5, code: "discovery", hint: "--scope notes:read --issuer URL$", fill: map[string]string{"URL": "ISSUER"}},
 		{name: "the authorization server has no grant for users", rows: "discovery.ErrNonInteractiveOnly", words: []string{`metadata:del=authorization_endpoint,set.grant_types_supported=["client_credentials"]`}, args: login("--name", "m"),
