@@ -78,7 +78,7 @@ func (c *Client) userSecrets(ctx context.Context, t Target, issuer string) ([]us
 		all = append(all, userSecret{"ID token", assertionID(id), place})
 	}
 	if t.grantOrDefault() == GrantJWTBearer && t.Assertion != "github-actions" { // a GitHub Actions token is only valid for its audience, the issuer
-		assertion, err := c.fetchAssertion(ctx, t.Settings, issuer)
+		assertion, err := c.unexpiredAssertion(ctx, t.Settings, issuer)
 		if err != nil {
 			return nil, err
 		}
@@ -99,8 +99,10 @@ func assertionID(assertion string) string {
 }
 
 // bindSecrets returns an error if this login would send a secret to another server than earlier logins. If o.AcceptNewIssuer is true, any
-// other server is allowed. If o.IssuerGiven is true, another authorization server is allowed, but not another identity provider.
-func (c *Client) bindSecrets(ctx context.Context, t Target, issuer string, o LoginOptions) error {
+// other server is allowed. If o.IssuerGiven is true, another authorization server is allowed, but not another identity provider. Otherwise,
+// if record is true, bindSecrets records which server receives each secret. A login records the servers immediately before its first request
+// with a secret: a login that fails earlier binds nothing, and of two logins at the same time, only one can send the secret.
+func (c *Client) bindSecrets(ctx context.Context, t Target, issuer string, o LoginOptions, record bool) error {
 	secrets, err := c.userSecrets(ctx, t, issuer)
 	if err != nil || len(secrets) == 0 {
 		return err
@@ -122,6 +124,9 @@ func (c *Client) bindSecrets(ctx context.Context, t Target, issuer string, o Log
 		}
 	}
 	for _, b := range all {
+		if !record {
+			break
+		}
 		if err := b.saveChanges(ctx); err != nil {
 			return err
 		}

@@ -54,7 +54,7 @@ func TestPartsOfSecretsAreBound(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	bind := func(issuer, secret string, parts ...Secret) error {
 		target := Target{URL: "https://a", Settings: Settings{ClientID: "c", ClientSecret: Secret(secret), SecretParts: parts}}
-		return b.c.bindSecrets(t.Context(), target, issuer, LoginOptions{})
+		return b.c.bindSecrets(t.Context(), target, issuer, LoginOptions{}, true)
 	}
 	for _, err := range []error{bind("https://as.example", "canary-secret", "canary-secret"), bind("https://as.example", "prefix-other-canary", "other-canary", "short")} {
 		if err != nil {
@@ -83,7 +83,7 @@ func TestFilesAreBound(t *testing.T) {
 		}
 	}
 	bind := func(target Target, issuer string, accept bool) error {
-		return b.c.bindSecrets(context.Background(), target, issuer, LoginOptions{AcceptNewIssuer: accept})
+		return b.c.bindSecrets(context.Background(), target, issuer, LoginOptions{AcceptNewIssuer: accept}, true)
 	}
 	key := Target{URL: "https://a", Settings: Settings{ClientID: "c", ClientKeyFile: file}}
 	assertion := Target{URL: "https://a", Settings: Settings{Grant: GrantJWTBearer, AssertionFile: file}}
@@ -92,7 +92,7 @@ func TestFilesAreBound(t *testing.T) {
 		first, later string // content of the file
 	}{
 		"a key":        {key, "-----BEGIN", "-----BEGIN\n"},
-		"an assertion": {assertion, jwtOf(`{"alg":"ES256"}`, `{"iss":"i","sub":"s","exp":1}`), jwtOf(`{"alg":"ES256"}`, `{"exp":2,"sub":"s","iss":"i"}`)},
+		"an assertion": {assertion, jwtOf(`{"alg":"ES256"}`, `{"iss":"i","sub":"s","exp":9999999998}`), jwtOf(`{"alg":"ES256"}`, `{"exp":9999999999,"sub":"s","iss":"i"}`)},
 	} {
 		write(tt.first)
 		if err := bind(tt.target, "https://as.example", false); err != nil {

@@ -47,6 +47,7 @@ type loginDraft struct {
 	found *discovery.Result
 	plan  Plan
 	notes *deviationList
+	bind  func(context.Context) error // binds the secrets of the login, see bindSecrets; called before each request that may contain one
 
 	inCall bool   // a Handler started this login during a request
 	nonce  string // OpenID Connect nonce for an identity provider; empty: not sent
@@ -216,8 +217,11 @@ func (c *Client) prepareLogin(ctx context.Context, t Target, o LoginOptions, old
 	if err := checkSameIssuer(d); err != nil {
 		return d, err
 	}
-	if err := c.bindSecrets(ctx, t, d.found.Server.Issuer, o); err != nil {
-		return d, err
+	d.bind = func(ctx context.Context) error { return c.bindSecrets(ctx, t, d.found.Server.Issuer, o, true) }
+	if !t.grantOrDefault().nonInteractive() || t.IDP.Issuer != "" { // fail before a browser opens; a login without a user calls d.bind at once
+		if err := c.bindSecrets(ctx, t, d.found.Server.Issuer, o, false); err != nil {
+			return d, err
+		}
 	}
 	if was := d.storedClient(); was.Kind == dcr.Dynamic && was.Issuer != "" && was.Issuer != d.found.Server.Issuer {
 		c.warn(fmt.Sprintf("the authorization server was %q at the last login, and is now %q; using a new client registration there", was.Issuer, d.found.Server.Issuer))
@@ -244,7 +248,7 @@ func (c *Client) obtainTokens(k *job, d loginDraft) (credential, error) {
 
 // newTokenRequest chooses or registers the client, and returns the token request of this login. The caller must set x.request.
 func (c *Client) newTokenRequest(ctx context.Context, d loginDraft, redirectURI string) (x tokenRequest, err error) {
-	x = tokenRequest{t: d.t, methods: d.found.Server.TokenEndpointAuthMethodsSupported, notes: d.notes, limit: redeemLimit, keep: c.storeLogin}
+	x = tokenRequest{t: d.t, methods: d.found.Server.TokenEndpointAuthMethodsSupported, notes: d.notes, bind: d.bind, limit: redeemLimit, keep: c.storeLogin}
 	var client dcr.Client
 	if needsClient(d.t.Settings) {
 		if client, x.reused, err = c.resolveClient(ctx, d, redirectURI); err != nil {

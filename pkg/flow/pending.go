@@ -41,6 +41,10 @@ type pendingLogin struct {
 	Began       time.Time  `json:"began"`
 	Replaces    time.Time  `json:"replaces,omitzero"` // LoginAt of the login that was stored when this login began; zero: none was stored
 
+	SecretParts     []Secret `json:"secret_parts,omitempty"`      // Settings.SecretParts, which Credential does not store
+	AcceptNewIssuer bool     `json:"accept_new_issuer,omitempty"` // see LoginOptions
+	IssuerGiven     bool     `json:"issuer_given,omitempty"`      // see LoginOptions
+
 	Spent   time.Time `json:"spent,omitzero"` // when the response was used; the record then contains no secret
 	SpentBy int       `json:"spent_by,omitempty"`
 }
@@ -75,7 +79,8 @@ func (c *Client) Pending(ctx context.Context, t Target, o LoginOptions) (string,
 	}
 	r.cred.Deviations = mergeLists(r.cred.Deviations, d.notes.codes)
 	return r.address, c.storePending(ctx, t, r.state, pendingLogin{Credential: r.cred, Verifier: Secret(r.verifier), State: Secret(r.state), RedirectURI: l.RedirectURI(),
-		IssRequired: d.found.Server.AuthorizationResponseIssParameterSupported, AuthMethods: d.found.Server.TokenEndpointAuthMethodsSupported, Began: d.began, Replaces: d.old.LoginAt})
+		IssRequired: d.found.Server.AuthorizationResponseIssParameterSupported, AuthMethods: d.found.Server.TokenEndpointAuthMethodsSupported, Began: d.began, Replaces: d.old.LoginAt,
+		SecretParts: t.SecretParts, AcceptNewIssuer: o.AcceptNewIssuer, IssuerGiven: o.IssuerGiven})
 }
 
 // Finish completes a login that Pending started. answer is the callback URL from the browser's address bar, or only the URL's query.
@@ -117,7 +122,10 @@ func (c *Client) finishAlone(k *job, t Target, state, answer string) (credential
 	if err != nil {
 		return credential{}, stage("authorization", err)
 	}
+	bound, o := p.Credential.target(), LoginOptions{AcceptNewIssuer: p.AcceptNewIssuer, IssuerGiven: p.IssuerGiven}
+	bound.SecretParts = p.SecretParts
 	cred, err := c.requestTokens(k, tokenRequest{t: t, cred: p.Credential, methods: p.AuthMethods, notes: &deviationList{}, stage: "token exchange", limit: redeemLimit, keep: c.storeLogin,
+		bind: func(ctx context.Context) error { return c.bindSecrets(ctx, bound, p.Credential.Issuer, o, true) },
 		request: func(ctx context.Context, e token.Endpoint) (token.Token, error) {
 			if err := c.storePending(ctx, t, state, pendingLogin{Began: p.Began, Spent: c.now(), SpentBy: os.Getpid()}); err != nil {
 				return token.Token{}, err

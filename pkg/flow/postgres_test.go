@@ -53,7 +53,7 @@ func TestBindingsAreKeptTwice(t *testing.T) {
 	}
 	secret := Settings{ClientID: "c", ClientSecret: "s"}
 	bind := func(issuer string) error {
-		return b.c.bindSecrets(t.Context(), Target{URL: "https://a", Settings: secret}, issuer, LoginOptions{})
+		return b.c.bindSecrets(t.Context(), Target{URL: "https://a", Settings: secret}, issuer, LoginOptions{}, true)
 	}
 	for name, loss := range map[string]func(){
 		"nothing is lost":     func() {},

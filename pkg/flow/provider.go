@@ -95,6 +95,9 @@ func (c *Client) signInByBrowser(k *job, d loginDraft) (*credential, error) {
 	c.progress("identity provider " + server.Issuer)
 	p := loginDraft{t: Target{URL: d.t.URL, Profile: d.t.Profile}, o: LoginOptions{Timeout: d.o.Timeout, Paste: d.o.Paste}, old: d.old.providerLogin(), began: d.began,
 		found: &discovery.Result{Server: server}, notes: d.notes, nonce: rand.Text(),
+		bind: func(ctx context.Context) error {
+			return c.bindSecrets(ctx, Target{URL: d.t.URL, Settings: Settings{IDP: i}}, "", d.o, true)
+		},
 		plan: Plan{Grant: GrantCode, Issuer: server.Issuer, Scopes: []string{"openid", offlineAccess}}}
 	p.t.Settings = Settings{Grant: GrantCode, ClientID: i.ClientID, ClientSecret: i.ClientSecret, CallbackHost: d.t.CallbackHost, CallbackPort: d.t.CallbackPort,
 		AuthParams: d.t.AuthParams, ExpectAccount: d.t.ExpectAccount, Strict: d.t.Strict}

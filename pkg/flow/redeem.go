@@ -38,18 +38,20 @@ type tokenRequest struct {
 	reused  bool       // the client was registered by an earlier login
 	methods []string   // client authentication methods that the metadata lists
 	notes   *deviationList
-	stage   string        // name of the stage in errors
-	limit   time.Duration // time limit of the request
+	bind    func(context.Context) error // see loginDraft
+	stage   string                      // name of the stage in errors
+	limit   time.Duration               // time limit of the request
 	keep    func(context.Context, tokenRequest, token.Token) (stored, replaced credential, err error)
 	request func(context.Context, token.Endpoint) (token.Token, error)
 }
 
 // requestTokens redeems a code, a device code or a non-interactive grant, once, and stores the new login:
 //
-//  1. lock the credential and reserve space for the new record; a device login does this after step 2
-//  2. send the request; from here on, no caller can cancel the task
-//  3. put the tokens and the replaced grants into the credential, and store it
-//  4. revoke the replaced grants that are separate from the new one, and delete the registrations that are no longer used
+//  1. lock the credential and reserve space for the new record; a device login does this after step 3
+//  2. bind the secrets that the request contains to the authorization server
+//  3. send the request; from here on, no caller can cancel the task
+//  4. put the tokens and the replaced grants into the credential, and store it
+//  5. revoke the replaced grants that are separate from the new one, and delete the registrations that are no longer used
 //
 // A device login takes the lock late, because the user may take minutes to approve.
 func (c *Client) requestTokens(k *job, x tokenRequest) (credential, error) {
@@ -60,6 +62,9 @@ func (c *Client) requestTokens(k *job, x tokenRequest) (credential, error) {
 		}
 	}
 	defer func() { unlock() }()
+	if err := x.bind(k.Context); err != nil {
+		return credential{}, err
+	}
 	ctx, done, err := k.Spend(redeemLimit, x.limit)
 	if err != nil {
 		return credential{}, err
