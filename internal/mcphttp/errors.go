@@ -55,7 +55,9 @@ func (l *Link) Failure(o Outcome) error {
 	if o.Answer.Error == nil {
 		return o.Err
 	}
-	return &RPCError{Code: o.Answer.Code(), Message: l.Clean(jsonscan.Unquote(jsonscan.Member(o.Answer.Error, "message"))), Data: jsonscan.Member(o.Answer.Error, "data")}
+	message := jsonscan.Unquote(jsonscan.Member(o.Answer.Error, "message"))
+	message = message[:min(len(message), maxErrorText)] // the search for a short secret takes many times the size of the text
+	return &RPCError{Code: o.Answer.Code(), Message: l.Clean(message), Data: jsonscan.Member(o.Answer.Error, "data")}
 }
 
 // newStatusError returns the error for an HTTP response without a JSON-RPC response.

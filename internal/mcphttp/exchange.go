@@ -33,6 +33,7 @@ import (
 const (
 	maxMessage   = 512 << 20 // default of Link.MaxMessage
 	maxDiscarded = 64 << 10  // bytes of an unused body that are read
+	maxErrorText = 64 << 10  // bytes of the message of a JSON-RPC error that are kept
 	drainTimeout = time.Second
 
 	// maxAuthorize limits how often Auth.Authorize is called for one request, separately for 401 and 403. One request may need two calls of

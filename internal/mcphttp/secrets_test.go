@@ -31,6 +31,17 @@ func TestCredentialsAreTakenOut(t *testing.T) {
 	}
 }
 
+// The message of an error is cut before secrets are searched in it.
+func TestLongErrorMessage(t *testing.T) {
+	l := &Link{}
+	l.secrets().Learn("tok0")
+	m, _ := Parse([]byte(`{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"` + strings.Repeat("tok0 ", 1<<20) + `"}}`))
+	var e *RPCError
+	if err := l.Failure(Outcome{Answer: m}); !errors.As(err, &e) || !strings.HasPrefix(e.Message, "[redacted] ") || len(e.Message) > 4*maxErrorText {
+		t.Errorf("%T with %d bytes", err, len(e.Message))
+	}
+}
+
 func TestRetryGap(t *testing.T) {
 	for retry, want := range map[string]string{"": "1s", "250": "250ms", "0": "100ms", "99": "100ms", "-1": "1s", "x": "1s", "99999999": "1s"} {
 		if got := retryGap(retry).String(); got != want {

@@ -1,0 +1,56 @@
+package httpx
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"sync/atomic"
+)
+
+// maxSends limits how often sendOnce sends a request whose server says that it did not process the request.
+const maxSends = 5
+
+// sendOnce sends a request so that a server processes it at most once. net/http would send a request with a body again, without a limit, if an
+// HTTP/2 server resets the stream with PROTOCOL_ERROR, although the server may have run a tool or used up a refresh token. sendOnce sends such
+// a request again only if it was not written to a connection that was idle before, or if the server says that it did not process the request
+// (RFC 9113 §8.7).
+func sendOnce(t *http.Transport, req *http.Request) (*http.Response, error) {
+	if req.Body == nil || req.Body == http.NoBody || req.GetBody == nil {
+		return t.RoundTrip(req)
+	}
+	for sends := 1; ; sends++ {
+		var reused, written atomic.Bool
+		once := req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+			GotConn:      func(i httptrace.GotConnInfo) { reused.Store(i.Reused) },
+			WroteHeaders: func() { written.Store(true) },
+		}))
+		once.GetBody = nil // then net/http does not send the body again
+		res, err := t.RoundTrip(once)
+		if err == nil {
+			return res, nil
+		}
+		err = withoutAdvice(err)
+		if sends == maxSends || !isUnprocessed(err) && (written.Load() || !reused.Load()) {
+			return nil, err
+		}
+		if req, err = rewindBody(req); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// withoutAdvice returns the error that net/http wraps in advice to set GetBody.
+func withoutAdvice(err error) error {
+	if rest, ok := strings.CutPrefix(err.Error(), "http2: Transport: cannot retry err ["); ok {
+		reason, _, _ := strings.Cut(rest, "]")
+		return errors.New(reason)
+	}
+	return err
+}
+
+// isUnprocessed reports whether an HTTP/2 server said that it did not process a request. net/http does not export these errors.
+func isUnprocessed(err error) bool {
+	text := err.Error()
+	return text == "http2: Transport received Server's graceful shutdown GOAWAY" || strings.HasPrefix(text, "stream error: ") && strings.Contains(text, "; REFUSED_STREAM; ")
+}
