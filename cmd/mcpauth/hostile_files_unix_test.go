@@ -68,3 +68,37 @@ func TestProjectMovesTheOtherFile(t *testing.T) {
 		}
 	}
 }
+
+// A login stores whether a project's file named the authorization server, because such a server gets no client certificate at other hosts.
+func TestProjectNamesAnIssuer(t *testing.T) {
+	t.Parallel()
+	u := newUser(t)
+	entry := `{"mcpServers":{"x":{"url":"` + u.good.URL() + `","auth":{"issuer":"` + u.good.Issuer() + `"}}}}`
+	ofProject := func() bool {
+		data, err := os.ReadFile(only(t, filepath.Join(u.home, ".local", "share", "mcpauth", "*.credential")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Contains(string(data), "issuer_of_project")
+	}
+	u.project(t, entry)
+	u.must(t, exitDone, "trust")
+	u.must(t, exitDone, "login", "x")
+	if !ofProject() {
+		t.Error("the project's issuer counts as the user's")
+	}
+	u.must(t, exitDone, "login", "x", "--issuer", u.good.Issuer())
+	if ofProject() {
+		t.Error("the user's issuer counts as the project's")
+	}
+	u.must(t, exitDone, "login", "x")
+	if ofProject() {
+		t.Error("a login with the project's file has replaced the user's issuer")
+	}
+	u.must(t, exitDone, "logout", "x")
+	u.own(t, entry)
+	u.must(t, exitDone, "login", "x")
+	if ofProject() {
+		t.Error("an issuer in the user's own configuration counts as a project's")
+	}
+}

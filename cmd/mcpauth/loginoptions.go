@@ -91,7 +91,9 @@ func (o loginOptions) applyTo(t *flow.Target) {
 	}
 	s.ClientMetadataURL = cmp.Or(s.ClientMetadataURL, configured.ClientMetadataURL)
 	s.ClientKeyFile = cmp.Or(s.ClientKeyFile, configured.ClientKeyFile)
-	s.Issuer = cmp.Or(s.Issuer, configured.Issuer)
+	if s.Issuer == "" {
+		s.Issuer, s.IssuerOfProject = configured.Issuer, configured.IssuerOfProject
+	}
 	s.Grant = cmp.Or(s.Grant, configured.Grant)
 	s.DPoP = cmp.Or(s.DPoP, configured.DPoP)
 	s.CallbackHost = cmp.Or(s.CallbackHost, configured.CallbackHost)

@@ -291,7 +291,8 @@ func (p *program) applyAuth(s server, e config.Entry, n needLevel) (server, erro
 	t := &s.target
 	t.ClientID, t.ClientSecret, t.Scopes, t.ClientMetadataURL = a.ClientID, flow.Secret(a.ClientSecret), strings.Fields(a.Scope), a.ClientMetadataURL
 	t.SecretParts = convert(a.Secrets, func(v string) flow.Secret { return flow.Secret(v) })
-	t.Issuer, t.Grant, t.ClientKeyFile, t.AssertionFile = a.Issuer, flow.Grant(a.Grant), a.ClientKey, a.AssertionFile
+	t.Issuer, t.IssuerOfProject = a.Issuer, s.inProject && a.Issuer != ""
+	t.Grant, t.ClientKeyFile, t.AssertionFile = flow.Grant(a.Grant), a.ClientKey, a.AssertionFile
 	t.CallbackHost, t.CallbackPort, t.DPoP = a.CallbackHost, a.CallbackPort, flow.DPoP(a.DPoP)
 	return s, nil
 }

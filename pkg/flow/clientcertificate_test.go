@@ -65,6 +65,13 @@ func TestCertificateIsShownToKnownServers(t *testing.T) {
 	if shown("metadata") != 1 {
 		t.Error("not shown to the authorization server that the user names")
 	}
+	b.Reset()
+	b.t.Profile, b.t.IssuerOfProject = "project", true
+	b.login(t)
+	if shown("metadata") != 0 {
+		t.Error("shown to the authorization server that a project's file names")
+	}
+	b.t.IssuerOfProject = false
 	idToken := filepath.Join(t.TempDir(), "id-token")
 	if err := os.WriteFile(idToken, []byte(b.IDToken("ann", time.Hour)), 0o600); err != nil {
 		t.Fatal(err)
@@ -77,7 +84,7 @@ func TestCertificateIsShownToKnownServers(t *testing.T) {
 	}
 }
 
-// An endpoint on another host gets the certificate only if the user named the issuer.
+// An endpoint on another host gets the certificate only if the user named the issuer. An issuer in a project's file does not count.
 func TestCertificateAtEndpoints(t *testing.T) {
 	for _, tt := range []struct {
 		endpoint, named string
@@ -93,6 +100,9 @@ func TestCertificateAtEndpoints(t *testing.T) {
 		}
 		if got := (Settings{Issuer: tt.named}).mayReceiveCertificate(u, "https://as.example", "https://mcp.example/mcp"); got != tt.want {
 			t.Errorf("%s, issuer named %q: %v", tt.endpoint, tt.named, got)
+		}
+		if got := (Settings{Issuer: "https://as.example", IssuerOfProject: true}).mayReceiveCertificate(u, "https://as.example", "https://mcp.example/mcp"); got != (tt.want && tt.named == "") {
+			t.Errorf("%s, issuer named by a project's file: %v", tt.endpoint, got)
 		}
 	}
 }

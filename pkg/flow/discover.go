@@ -104,9 +104,13 @@ var grantTypes = map[Grant]string{
 
 // runDiscovery runs the discovery of a login. If the caller has already received a response, challenges are the challenges of this
 // response. knownIssuer is the issuer of the stored login. The MCP server, the known issuer and the issuer that the user named receive the
-// client certificate. An authorization server that only the MCP server names does not receive the client certificate.
+// client certificate. An authorization server that only the MCP server or a project's file names does not receive the client certificate.
 func (c *Client) runDiscovery(ctx context.Context, t Target, knownIssuer string, challenges []discovery.Challenge) (*discovery.Result, error) {
-	hc, err := c.httpForOrigins(t, t.URL, t.Issuer, knownIssuer)
+	known := []string{t.URL, knownIssuer}
+	if !t.IssuerOfProject {
+		known = append(known, t.Issuer)
+	}
+	hc, err := c.httpForOrigins(t, known...)
 	if err != nil {
 		return nil, err
 	}

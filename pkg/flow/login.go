@@ -162,10 +162,10 @@ func (o LoginOptions) mergeSettings(cred credential, given Settings, why loginRe
 		stored.ClientID, stored.ClientSecret, stored.ClientMetadataURL, stored.ClientKeyFile = "", "", "", ""
 	}
 	if o.AcceptNewIssuer {
-		stored.Issuer = ""
+		stored.Issuer, stored.IssuerOfProject = "", false
 	}
 	s := stored.Overlay(given)
-	if s.DPoP == "" && cred.DPoPKey != nil {
+	if (s.DPoP == "" || s.DPoP == DPoPAuto) && cred.DPoPKey != nil {
 		s.DPoP = DPoPAlways // do not replace a bound token by a bearer token, which would be usable if stolen
 	}
 	return s.withAbsolutePaths()

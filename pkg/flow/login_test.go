@@ -78,7 +78,7 @@ func TestLaterLoginKeepsTheBinding(t *testing.T) {
 	for _, want := range []struct {
 		choice    DPoP
 		tokenType string
-	}{{"", "DPoP"}, {"never", "Bearer"}, {"", "Bearer"}} {
+	}{{"", "DPoP"}, {DPoPAuto, "DPoP"}, {DPoPNever, "Bearer"}, {DPoPAuto, "Bearer"}} {
 		b.t = bare
 		b.t.DPoP = want.choice
 		b.login(t)
@@ -86,6 +86,22 @@ func TestLaterLoginKeepsTheBinding(t *testing.T) {
 			t.Errorf("dpop %q: a token of type %q, want %q", want.choice, got, want.tokenType)
 		}
 	}
+}
+
+// If the authorization server no longer offers DPoP, only DPoPNever replaces a bound token by a bearer token.
+func TestBoundTokenIsNotReplaced(t *testing.T) {
+	b := newBench(t, demo.Options{Settings: demo.Settings{DPoP: "offer"}})
+	b.t.DPoP = DPoPAlways
+	b.login(t)
+	b.set(t, "dpop=no")
+	for _, choice := range []DPoP{"", DPoPAuto} {
+		b.t.DPoP = choice
+		if _, err := b.c.Login(ctx, b.t, LoginOptions{}); !errors.Is(err, ErrUnsupported) || b.stored(t).Token.TokenType != "DPoP" {
+			t.Errorf("dpop %q: %v, stored is a token of type %q", choice, err, b.stored(t).Token.TokenType)
+		}
+	}
+	b.t.DPoP = DPoPNever
+	b.login(t)
 }
 
 // A server without DPoP support makes a login with DPoPAlways fail before the user is asked and before a client is registered (seen at the

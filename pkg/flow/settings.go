@@ -26,6 +26,7 @@ type Settings struct {
 	ClientMetadataURL string   `json:"client_metadata_url,omitempty"` // URL of a client ID metadata document; empty: none
 	ClientKeyFile     string   `json:"client_key_file,omitempty"`     // private key for private_key_jwt, PEM or JWK; read again for every token request
 	Issuer            string   `json:"issuer,omitempty"`              // authorization server to use; empty: the first usable one in the resource metadata
+	IssuerOfProject   bool     `json:"issuer_of_project,omitempty"`   // a stranger's configuration file named Issuer, which then receives no client certificate outside its own host
 	Scopes            []string `json:"scopes,omitempty"`              // empty: those that the server requests
 	CallbackHost      string   `json:"callback_host,omitempty"`       // 127.0.0.1 or localhost; empty: 127.0.0.1
 	CallbackPort      int      `json:"callback_port,omitempty"`       // 0: the port of the stored registration, or else a free port
@@ -127,7 +128,9 @@ func (stored Settings) Overlay(given Settings) Settings {
 	if given.CertFile == "" {
 		s.CertFile, s.CertKeyFile = stored.CertFile, stored.CertKeyFile
 	}
-	s.Issuer = cmp.Or(given.Issuer, stored.Issuer)
+	if given.Issuer == "" {
+		s.Issuer, s.IssuerOfProject = stored.Issuer, stored.IssuerOfProject
+	}
 	s.ExpectAccount = cmp.Or(given.ExpectAccount, stored.ExpectAccount)
 	s.CallbackHost = cmp.Or(given.CallbackHost, stored.CallbackHost)
 	s.DPoP = cmp.Or(given.DPoP, stored.DPoP)
@@ -180,7 +183,7 @@ func (s Settings) Difference(given Settings) (name string, own, other any) {
 		own, other = ours.FieldByIndex(field.Index).Interface(), value.Interface()
 		name, _, _ = strings.Cut(field.Tag.Get("json"), ",")
 		scopes, isScopes := other.([]string)
-		if value.IsZero() || slices.Contains([]string{"-", "approved_files", "callback_host", "callback_port"}, name) || isSameSetting(own, other) ||
+		if value.IsZero() || slices.Contains([]string{"-", "issuer_of_project", "approved_files", "callback_host", "callback_port"}, name) || isSameSetting(own, other) ||
 			isScopes && len(missingScopes(scopes, s.Scopes)) == 0 || other == DPoPAuto && own != DPoPAlways {
 			continue
 		}
