@@ -75,11 +75,11 @@ func TestRedirectKeepsSecretsAtHome(t *testing.T) {
 		}
 	}))
 	defer home.Close()
-	h := http.Header{"Authorization": {"Bearer canary"}, "X-Api-Key": {"canary"}, "Accept": {"application/json"}}
+	h := http.Header{"Authorization": {"Bearer canary"}, "X-Api-Key": {"canary"}, "User-Agent": {"canary"}, "Accept": {"application/json"}}
 	if _, err := get(t, nil, home.URL+"/away", h); err != nil {
 		t.Fatal(err)
 	}
-	if seen.Get("Authorization") != "" || seen.Get("X-Api-Key") != "" {
+	if seen.Get("Authorization") != "" || seen.Get("X-Api-Key") != "" || seen.Get("User-Agent") == "canary" {
 		t.Errorf("another origin was sent %v", seen)
 	}
 	if seen.Get("Accept") != "application/json" {

@@ -32,7 +32,7 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 // harmlessHeaders returns the headers that may be sent to another origin.
 func harmlessHeaders(h http.Header) http.Header {
 	out := http.Header{}
-	for _, name := range []string{"Accept", "User-Agent", "Mcp-Protocol-Version"} {
+	for _, name := range []string{"Accept", "Mcp-Protocol-Version"} {
 		if v := h.Values(name); v != nil {
 			out[name] = v
 		}
