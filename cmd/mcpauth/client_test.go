@@ -107,6 +107,7 @@ func TestSetHeader(t *testing.T) {
 		{"X", "a\x00", "line end"},
 		{"Host", "evil", "mcpauth sets it itself"},
 		{"content-length", "1", "mcpauth sets it itself"},
+		{"last-event-id", "1", "mcpauth sets it itself"},
 	} {
 		err := setHeader(http.Header{}, test.name, test.value)
 		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {

@@ -111,7 +111,7 @@ func setHeader(h http.Header, name, value string) error {
 		return fmt.Errorf("the value of %s holds a line end or another control character", name)
 	}
 	switch name = http.CanonicalHeaderKey(name); name {
-	case "Host", "Content-Length", "Content-Type", "Transfer-Encoding", "Connection", "Accept", "Mcp-Session-Id", "Mcp-Protocol-Version", "Dpop":
+	case "Host", "Content-Length", "Content-Type", "Transfer-Encoding", "Connection", "Accept", "Mcp-Session-Id", "Mcp-Protocol-Version", "Last-Event-Id", "Dpop":
 		return fmt.Errorf("%s: %w", name, errReserved)
 	}
 	h[name] = append(h[name], value)

@@ -148,12 +148,12 @@ func (e *cleanError) Error() string { return e.text }
 func (e *cleanError) Unwrap() error { return e.error }
 
 // CleanHeader returns a copy of a header without secrets. Honest servers may use a part of a credential, such as the beginning of another
-// JWT, so only complete secrets count, except in an error_description (RFC 6750 §3). The headers in printableHeaders, except WWW-Authenticate,
+// JWT, so only complete secrets count, except in an error_description (RFC 6750 §3). The headers in responseHeaders, except WWW-Authenticate,
 // stay unchanged.
 func (s *Secrets) CleanHeader(h http.Header) http.Header {
 	f, out := s.finder(false, longValue), h.Clone()
 	for name, values := range out {
-		if name != "Www-Authenticate" && slices.Contains(printableHeaders, name) {
+		if name != "Www-Authenticate" && slices.Contains(responseHeaders, name) {
 			continue
 		}
 		for i, value := range values {

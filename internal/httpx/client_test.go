@@ -171,6 +171,9 @@ func TestTraceRedacts(t *testing.T) {
 	req.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte("id:canary%2Fsecret")))
 	req.Header.Set("X-User", "Bearer canary-user")
 	req.Header.Set("X-Api-Key", "canary-key")
+	for _, name := range []string{"Location", "Server", "Www-Authenticate", "Allow", "Retry-After"} { // harmless only in a response
+		req.Header.Set(name, "canary-in-"+name)
+	}
 	if _, err := Do(c, req); err != nil {
 		t.Fatal(err)
 	}

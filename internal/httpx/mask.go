@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 const (
@@ -77,7 +78,7 @@ func (f *finder) replace(text string, parts map[string]bool) string {
 	if len(text) < minSecret {
 		return text
 	}
-	spans := f.find(lowerASCII(text), parts)
+	spans := f.find(lowerCase(text), parts)
 	if spans == nil {
 		return text
 	}
@@ -117,23 +118,28 @@ func (f *finder) find(text string, parts map[string]bool) (spans [][2]int) {
 	return spans
 }
 
-// percentDecoded decodes the visible ASCII characters in a percent-encoded text. Other characters could begin a new line.
+// percentRun matches characters in percent-encoding.
+var percentRun = compiled(`(?:%[0-9A-Fa-f]{2})+`)
+
+// percentDecoded decodes the printable characters in a percent-encoded text. Other characters could begin a new line.
 func percentDecoded(text string) string {
 	if !strings.Contains(text, "%") {
 		return text
 	}
-	out := make([]byte, 0, len(text))
-	for i := 0; i < len(text); i++ {
-		if text[i] == '%' && i+2 < len(text) {
-			if c, err := hex.DecodeString(text[i+1 : i+3]); err == nil && c[0] > ' ' && c[0] <= '~' {
-				out = append(out, c[0])
-				i += 2
-				continue
+	return percentRun().ReplaceAllStringFunc(text, func(run string) string {
+		plain, _ := hex.DecodeString(strings.ReplaceAll(run, "%", ""))
+		var b strings.Builder
+		for i := 0; i < len(plain); {
+			r, size := utf8.DecodeRune(plain[i:])
+			if unicode.IsPrint(r) && r != utf8.RuneError {
+				b.WriteRune(r)
+			} else {
+				b.WriteString(run[3*i : 3*(i+size)])
 			}
+			i += size
 		}
-		out = append(out, text[i])
-	}
-	return string(out)
+		return b.String()
+	})
 }
 
 // htmlDecoded decodes the character references of HTML in a text, except those of control characters, which could begin a new line.
@@ -174,12 +180,12 @@ func jsonDecoded(text string) string {
 	return text
 }
 
-// lowerASCII converts ASCII letters to lower case and leaves all other bytes unchanged.
-func lowerASCII(s string) string {
+// lowerCase converts the letters of a text to lower case, except the few letters whose length in bytes would change.
+func lowerCase(s string) string {
 	b := []byte(s)
-	for i, c := range b {
-		if 'A' <= c && c <= 'Z' {
-			b[i] += 'a' - 'A'
+	for i, r := range s {
+		if small := unicode.ToLower(r); small != r && utf8.RuneLen(small) == utf8.RuneLen(r) {
+			utf8.EncodeRune(b[i:], small)
 		}
 	}
 	return string(b)
@@ -189,12 +195,12 @@ func lowerASCII(s string) string {
 func lowerForms(secrets ...string) []string {
 	forms := forms(secrets)
 	for i := range forms {
-		forms[i] = lowerASCII(forms[i])
+		forms[i] = lowerCase(forms[i])
 	}
 	return forms
 }
 
-// The function forms returns the secrets as a server may repeat them: unchanged, percent-encoded, form-decoded, in base64 at any
+// The function forms returns the secrets as a server may repeat them: unchanged, percent-encoded, form-encoded, form-decoded, in base64 at any
 // position, in hexadecimal, escaped for HTML, and cleaned by Text. The unchanged secret comes first.
 func forms(secrets []string) []string {
 	var out []string
@@ -209,7 +215,7 @@ func forms(secrets []string) []string {
 		if len(s) < minSecret {
 			continue
 		}
-		encoded := []string{s, url.QueryEscape(s), url.PathEscape(s), html.EscapeString(s), Text(s, len(s)+1), hex.EncodeToString([]byte(s))}
+		encoded := []string{s, url.QueryEscape(s), url.PathEscape(s), strings.ReplaceAll(s, " ", "+"), html.EscapeString(s), Text(s, len(s)+1), hex.EncodeToString([]byte(s))}
 		for _, form := range encoded {
 			add(form)
 		}

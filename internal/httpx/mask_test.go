@@ -78,3 +78,23 @@ func TestMaskOfHugeText(t *testing.T) {
 		t.Errorf("%.0f allocations for a text of %d bytes", n, len(huge))
 	}
 }
+
+// A secret may contain blanks and letters of any language. Other programs leave other characters unencoded than Go does.
+func TestMaskOfWords(t *testing.T) {
+	const secret = "Zürich-Pässwört (one two)!"
+	for name, form := range map[string]string{
+		"capitals":                    "ZÜRICH-PÄSSWÖRT (ONE TWO)!",
+		"encodeURIComponent":          "Z%C3%BCrich-P%C3%A4ssw%C3%B6rt%20(one%20two)!",
+		"capitals in encodeURI":       "Z%C3%9CRICH-P%C3%84SSW%C3%96RT%20(ONE%20TWO)!",
+		"a form of another program":   "Z%C3%BCrich-P%c3%a4sswört+(one+two)!",
+		"only the blanks are encoded": "Zürich-Pässwört%20(one%20two)!",
+	} {
+		if got := maskAll("is "+form+" known", secret); got != "is [redacted] known" {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	const controls = "%0a%C2%85%E2%80%AE%E2%80%A8%ff%EF%BF%BD%"
+	if got := maskAll(controls+"one%20two%20three", "one two three"); got != controls+"[redacted]" {
+		t.Errorf("control characters became %q", got)
+	}
+}

@@ -11,11 +11,11 @@ import (
 )
 
 // HeaderSecrets returns the secrets in a header that the user or mcpauth sends: the value, the credentials after a scheme such as Bearer,
-// the password of Basic, and the value of each cookie. The result is nil for the headers in printableHeaders, for Location, and for Mcp-Param
-// headers, which contain arguments of a call.
+// the password of Basic, and the value of each cookie. The result is nil for the headers in requestHeaders, and for Mcp-Param headers, which
+// contain arguments of a call.
 func HeaderSecrets(name, value string) []string {
 	name = http.CanonicalHeaderKey(name)
-	if slices.Contains(printableHeaders, name) || strings.HasPrefix(name, "Mcp-Param-") || name == "Location" {
+	if slices.Contains(requestHeaders, name) || strings.HasPrefix(name, "Mcp-Param-") {
 		return nil
 	}
 	all := authorizationSecrets(value)
@@ -125,7 +125,7 @@ func authorizationSecrets(authorization string) []string {
 	if !strings.EqualFold(scheme, "Basic") {
 		return all
 	}
-	pair, err := base64.StdEncoding.DecodeString(rest)
+	pair, err := base64.RawStdEncoding.DecodeString(strings.NewReplacer("-", "+", "_", "/", "=", "").Replace(rest))
 	id, secret, ok := strings.Cut(string(pair), ":")
 	if err != nil || !ok || id == secret {
 		return all

@@ -139,7 +139,7 @@ func (s *Secrets) AddTyped(texts ...string) {
 	defer s.mu.Unlock()
 	known := len(s.typed)
 	for _, text := range texts {
-		for _, text := range []string{lowerASCII(text), lowerASCII(percentDecoded(text))} {
+		for _, text := range []string{lowerCase(text), lowerCase(percentDecoded(text))} {
 			if !slices.Contains(s.typed, text) {
 				s.typed = append(s.typed, text)
 			}
@@ -158,7 +158,7 @@ func (s *Secrets) AddTyped(texts ...string) {
 }
 
 func (s *Secrets) isTyped(text string) bool {
-	text = lowerASCII(text)
+	text = lowerCase(text)
 	return slices.ContainsFunc(s.typed, func(t string) bool { return strings.Contains(t, text) })
 }
 
@@ -243,7 +243,7 @@ func (s *Secrets) newFinder(parts bool, minLength int) *finder {
 
 // isWord reports whether a text contains only letters, '-' and '_', such as access_token or Production.
 func isWord(s string) bool {
-	return isSmall(strings.NewReplacer("-", "", "_", "").Replace(lowerASCII(s)))
+	return isSmall(strings.NewReplacer("-", "", "_", "").Replace(lowerCase(s)))
 }
 
 func (s *secret) inLowerCase() []string {

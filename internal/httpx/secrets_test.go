@@ -168,7 +168,10 @@ func TestHeaderSecrets(t *testing.T) {
 		{"Authorization", `Token token="canary-1", v=1`, []string{`token="canary-1", v=1`, "canary-1"}},
 		{"X-Api-Key", "key=canary-1", []string{"key=canary-1", "canary-1", "key=canary-1"}},
 		{"Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte("ann:ann")), []string{base64.StdEncoding.EncodeToString([]byte("ann:ann"))}},
+		{"Authorization", "Basic YTpmb3VyPj4+Pw", []string{"YTpmb3VyPj4+Pw", "four>>>?", "four>>>?"}},
+		{"Authorization", "Basic YTpmb3VyPj4-Pw", []string{"YTpmb3VyPj4-Pw", "four>>>?", "four>>>?"}},
 		{"user-agent", "Mozilla/5.0", nil},
+		{"Location", "canary", []string{"canary", "canary"}},
 		{"Mcp-Param-Region", "eu-central-1", nil},
 	} {
 		if got := HeaderSecrets(tt.name, tt.value); !slices.Equal(got, tt.want) {

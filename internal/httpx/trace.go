@@ -1,7 +1,7 @@
 package httpx
 
 // The output of --verbose: every HTTP exchange with headers and small bodies, with secrets replaced by [redacted]. If a header is not in
-// printableHeaders, only its name is printed.
+// requestHeaders or responseHeaders, only its name is printed.
 
 import (
 	"bytes"
@@ -21,9 +21,12 @@ import (
 // maxTraced is the maximum size, in bytes, of a body that is printed. For a longer body, only the size is printed.
 const maxTraced = 16 << 10
 
-// printableHeaders lists the headers whose values may be printed.
-var printableHeaders = []string{"Accept", "Accept-Encoding", "Allow", "Cache-Control", "Content-Encoding", "Content-Length", "Content-Type", "Date",
-	"Last-Event-Id", "Mcp-Method", "Mcp-Name", "Mcp-Protocol-Version", "Retry-After", "Server", "User-Agent", "Vary", "Www-Authenticate"}
+// requestHeaders and responseHeaders list the headers whose values may be printed.
+var (
+	requestHeaders = []string{"Accept", "Accept-Encoding", "Cache-Control", "Content-Encoding", "Content-Length", "Content-Type", "Date",
+		"Last-Event-Id", "Mcp-Method", "Mcp-Name", "Mcp-Protocol-Version", "User-Agent", "Vary"}
+	responseHeaders = append([]string{"Allow", "Retry-After", "Server", "Www-Authenticate"}, requestHeaders...)
+)
 
 // tracer is a transport that prints each exchange.
 type tracer struct {
@@ -46,7 +49,7 @@ func (t *tracer) RoundTrip(req *http.Request) (*http.Response, error) {
 		b.login = &Secrets{}
 	}
 	fmt.Fprintf(b, "> %s %s\n", req.Method, redactURL(req.URL))
-	b.writeHeader("> ", req.Header)
+	b.writeHeader("> ", req.Header, requestHeaders)
 	if req.GetBody != nil && req.ContentLength <= maxTraced {
 		if body, err := req.GetBody(); err == nil {
 			data, _ := io.ReadAll(io.LimitReader(body, maxTraced))
@@ -69,7 +72,7 @@ func (t *tracer) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	fmt.Fprintf(b, "< %s %s: %s (%v)\n", req.Method, redactURL(req.URL), Text(res.Status, 80), took)
-	b.writeHeader("< ", res.Header)
+	b.writeHeader("< ", res.Header, responseHeaders)
 	// The header may repeat secrets from the body, so the body is read before the header is printed.
 	if read != 0 && (read != readErrors || res.StatusCode >= http.StatusBadRequest) {
 		data, err := io.ReadAll(io.LimitReader(res.Body, MaxBody+1))
@@ -96,19 +99,19 @@ func (b *trace) writeAnswer(res *http.Response, data []byte, whole bool) {
 	b.writeBody("< ", res.Header.Get("Content-Type"), data)
 }
 
-// writeHeader writes the headers, with values only for those that are known to be harmless.
-func (b *trace) writeHeader(mark string, h http.Header) {
+// writeHeader writes the headers, with values only for the harmless ones. A redirect to a URL is shown without the secrets in the URL.
+func (b *trace) writeHeader(mark string, h http.Header, harmless []string) {
 	for _, name := range slices.Sorted(maps.Keys(h)) {
 		for _, v := range h[name] {
 			switch {
-			case name == "Location":
+			case name == "Location" && mark == "< ":
 				u, err := url.Parse(v)
 				if err != nil {
 					v = redacted
 				} else {
 					v = redactURL(u)
 				}
-			case !slices.Contains(printableHeaders, name):
+			case !slices.Contains(harmless, name):
 				v = redacted
 			}
 			fmt.Fprintf(b, "%s%s: %s\n", mark, name, Text(v, 1000))

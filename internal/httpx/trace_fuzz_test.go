@@ -19,7 +19,7 @@ func FuzzTrace(f *testing.F) {
 		var out strings.Builder
 		b := &trace{login: &Secrets{}}
 		b.login.Learn("canary-sent")
-		b.writeHeader("< ", http.Header{"Location": {location}, "Content-Type": {kind}, "X-Other": {string(body)}})
+		b.writeHeader("< ", http.Header{"Location": {location}, "Content-Type": {kind}, "X-Other": {string(body)}}, responseHeaders)
 		b.writeBody("< ", kind, body)
 		(&tracer{out: &out}).print(b)
 		got := out.String()
