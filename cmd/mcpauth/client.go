@@ -32,7 +32,7 @@ func (p *program) loginClient() (*flow.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &flow.Client{Store: store, HTTP: hc, Report: loginDialogue{program: p}.printEvent, Version: p.version, Guard: p.checkMoved,
+	c := &flow.Client{Store: store, HTTP: hc, Report: loginDialogue{program: p}.printEvent, Version: p.version, Guard: p.checkApproved,
 		Environ: func() []string { return p.childEnvironment(os.Environ(), nil) }}
 	p.flowClient.Store(c)
 	return c, nil

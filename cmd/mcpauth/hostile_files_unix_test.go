@@ -102,3 +102,51 @@ func TestProjectNamesAnIssuer(t *testing.T) {
 		t.Error("an issuer in the user's own configuration counts as a project's")
 	}
 }
+
+// A project lies in a folder that others can change. They can exchange the folders of two keys without any link. mcpauth uses neither key.
+func TestKeyInAFolderOfOthers(t *testing.T) {
+	t.Parallel()
+	u := newUser(t)
+	team, key := filepath.Join(u.home, "team"), keyedClient(t, u.good)
+	project := user{&victim{home: filepath.Join(team, "proj"), env: u.env}, u.good}
+	for _, folder := range []string{"proj", "keys-dev", "keys-prod"} {
+		if err := os.MkdirAll(filepath.Join(team, folder), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := filepath.Join(team, "keys-dev", "k.pem")
+	if err := errors.Join(os.WriteFile(file, []byte(key), 0o600), os.WriteFile(filepath.Join(team, "keys-prod", "k.pem"), []byte(key), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	project.project(t, `{"mcpServers":{"x":{"url":"`+u.good.URL()+`","auth":{"clientId":"keyed","grant":"client_credentials","clientKey":"../keys-dev/k.pem"}}}}`)
+	project.must(t, exitDone, "trust")
+	project.must(t, exitDone, "login", "x")
+	refused := func() {
+		t.Helper()
+		before := u.good.Count("token")
+		for _, args := range [][]string{{"refresh", "x"}, {"login", "x"}} {
+			project.must(t, exitUsage, args...)
+			if s := project.stderr.String(); !strings.Contains(s, "another user can replace it") || u.good.Count("token") != before {
+				t.Errorf("%q: %s", args, s)
+			}
+		}
+	}
+	if err := os.Chmod(team, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	refused()
+	if err := os.Chmod(team, 0o777|os.ModeSticky); err != nil { // like /tmp, where others can replace nothing
+		t.Fatal(err)
+	}
+	project.must(t, exitDone, "refresh", "x")
+	if err := errors.Join(os.Rename(filepath.Join(team, "keys-dev"), filepath.Join(team, "old")), os.Rename(filepath.Join(team, "keys-prod"), filepath.Join(team, "keys-dev")), os.Chmod(team, 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	refused()
+	if os.Geteuid() == 0 {
+		if err := errors.Join(os.Chmod(team, 0o755), os.Lchown(team, 4242, 4242)); err != nil {
+			t.Fatal(err)
+		}
+		refused()
+	}
+}

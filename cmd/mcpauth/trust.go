@@ -120,9 +120,17 @@ func (f trustedFile) hasMovedFile(files map[string]string) bool {
 	return false
 }
 
-// checkMoved checks a client key or an assertion of a login that was made with a project's file, and whose real path has changed since the
-// login. checkMoved returns an error, unless the user has trusted a project's file that names the file with its new real path.
-func (p *program) checkMoved(what, file, real string) error {
+// checkApproved checks a client key or an assertion of a login that was made with a project's file. checkApproved returns an error if another
+// user can replace the file, or if its real path has changed since the login and no trusted project's file names the file with its new real
+// path.
+func (p *program) checkApproved(what, file, approved, real string) error {
+	switch reason := config.Exposed(real); {
+	case reason != "":
+		return &configError{message: fmt.Sprintf("the %s of a project's file, %s, is not used, because another user can replace it: %s", what, real, reason),
+			hint: "move the file to a folder of your own, or give the project's file with --config"}
+	case real == approved:
+		return nil
+	}
 	known, err := p.trustedFiles(context.Background())
 	if err != nil || slices.ContainsFunc(known, func(f trustedFile) bool { return f.Files[file] == real }) {
 		return err

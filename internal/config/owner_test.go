@@ -191,3 +191,55 @@ func TestPrivateGroup(t *testing.T) {
 		t.Errorf("the group of root: %q", got)
 	}
 }
+
+// Exposed checks the file and every folder above it. A folder like /tmp is no danger if the parts below it belong to the user.
+func TestExposed(t *testing.T) {
+	root, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	above, folder := filepath.Join(root, "above"), filepath.Join(root, "above", "folder")
+	file := filepath.Join(folder, "k.pem")
+	if err := errors.Join(os.MkdirAll(folder, 0o755), os.WriteFile(file, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		part  string
+		mode  os.FileMode
+		owner int // only root can change the owner of a file
+		want  string
+	}{
+		{above, 0o755, 0, ""},
+		{above, 0o777, 0, above + " may be written by everybody"},
+		{above, 0o777 | os.ModeSticky, 0, ""},
+		{above, 0o777 | os.ModeSticky, 4242, above + " belongs to user 4242"},
+		{above, 0o755, 4242, above + " belongs to user 4242"},
+		{folder, 0o777, 0, folder + " may be written by everybody"},
+		{file, 0o602, 0, file + " may be written by everybody"},
+		{file, 0o602 | os.ModeSticky, 0, file + " may be written by everybody"},
+		{file, 0o644, 4242, file + " belongs to user 4242"},
+	} {
+		if tt.owner != 0 && os.Geteuid() != 0 {
+			continue
+		}
+		before, err := os.Stat(tt.part)
+		if err == nil && os.Geteuid() == 0 {
+			err = os.Lchown(tt.part, tt.owner, -1)
+		}
+		if err = errors.Join(err, os.Chmod(tt.part, tt.mode)); err != nil {
+			t.Fatal(err)
+		}
+		if got := Exposed(file); got != tt.want {
+			t.Errorf("%s %v %d: %q, want %q", tt.part, tt.mode, tt.owner, got, tt.want)
+		}
+		if os.Geteuid() == 0 {
+			err = os.Lchown(tt.part, 0, -1)
+		}
+		if err = errors.Join(err, os.Chmod(tt.part, before.Mode())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if Exposed(filepath.Join(folder, "missing")) == "" {
+		t.Error("a missing file")
+	}
+}

@@ -3,6 +3,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -42,6 +43,26 @@ func Foreign(path string) string {
 	return ""
 }
 
+// Exposed returns the reason why another user can replace the file at an absolute path without links, or "" if no other user can. Exposed checks
+// the file and every folder above it. In a folder like /tmp, another user can add files, but not replace or rename those of this user.
+func Exposed(path string) (reason string) {
+	_, err := walkPath(path, func(part string, info fs.FileInfo) {
+		if reason == "" {
+			reason = otherOwner(info)
+			if sticky := info.IsDir() && info.Mode()&fs.ModeSticky != 0; reason == "" && !sticky {
+				reason = writableByOthers(part, info)
+			}
+			if reason != "" {
+				reason = part + " " + reason
+			}
+		}
+	})
+	if err != nil {
+		return reasonWithoutPath(err)
+	}
+	return reason
+}
+
 // walkPath calls visit for each folder and each symbolic link on the way to an absolute path, and returns the path without links. At a part
 // that does not exist, walkPath returns an error.
 func walkPath(path string, visit func(path string, info fs.FileInfo)) (real string, err error) {
@@ -75,15 +96,22 @@ func walkPath(path string, visit func(path string, info fs.FileInfo)) (real stri
 }
 
 func foreign(path string, info fs.FileInfo) string {
+	return cmp.Or(otherOwner(info), writableByOthers(path, info))
+}
+
+func otherOwner(info fs.FileInfo) string {
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Uid != uint32(os.Geteuid()) && stat.Uid != 0 {
+		return fmt.Sprintf("belongs to user %d", stat.Uid)
+	}
+	return ""
+}
+
+func writableByOthers(path string, info fs.FileInfo) string {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	me := uint32(os.Geteuid())
 	mode := info.Mode()
 	switch {
-	case !ok:
-		return ""
-	case stat.Uid != me && stat.Uid != 0:
-		return fmt.Sprintf("belongs to user %d", stat.Uid)
-	case mode&fs.ModeSymlink != 0: // the mode of a link has no meaning
+	case !ok || mode&fs.ModeSymlink != 0: // the mode of a link has no meaning
 		return ""
 	case mode&0o002 != 0:
 		return "may be written by everybody"

@@ -3,6 +3,9 @@ package config
 // Foreign always returns "", because projects on Windows are not usually stored in a folder that every user can write to.
 func Foreign(string) string { return "" }
 
+// Exposed always returns "", for the same reason.
+func Exposed(string) string { return "" }
+
 // ForeignFolder always returns "", because the folders of a user's profile are private on Windows.
 func ForeignFolder(string) string { return "" }
 

@@ -84,11 +84,11 @@ func (c *Client) withCertificate(hc *http.Client, s Settings, to func(*url.URL) 
 // loadCertificate reads the client certificate and its key. If no server could accept the certificate, the error is ErrCertificate.
 func (s Settings) loadCertificate(now time.Time) (*tls.Certificate, error) {
 	certFile, keyFile := s.CertFile, cmp.Or(s.CertKeyFile, s.CertFile)
-	certs, err := readFile("client certificate", certFile, os.Open)
+	certs, err := readFile("client certificate", certFile)
 	if err != nil {
 		return nil, err
 	}
-	key, err := readFile("key of the client certificate", keyFile, os.Open)
+	key, err := readFile("key of the client certificate", keyFile)
 	if err != nil {
 		return nil, err
 	}

@@ -5,28 +5,28 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"mcpauth/pkg/token"
 )
 
 // readApproved reads the client key or the assertion of a login. If the file is in ApprovedFiles, readApproved resolves its symbolic links
-// once, and opens the result without following a link. Otherwise, another user who can change a folder of the path could replace the file by
-// a link to a key of this user between the check and the opening.
+// once, and reads the result if Guard allows it.
 func (c *Client) readApproved(what string, s Settings, file string) ([]byte, error) {
 	approved, ok := s.ApprovedFiles[file]
 	if !ok {
-		return readFile(what, file, os.Open)
+		return readFile(what, file)
 	}
 	real, err := filepath.EvalSymlinks(file)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
-	if real != approved && c.Guard != nil {
-		if err := c.Guard(what, file, real); err != nil {
+	if c.Guard != nil {
+		if err := c.Guard(what, file, approved, real); err != nil {
 			return nil, err
 		}
 	}
-	return readFile(what, real, openWithoutLinks)
+	return readFile(what, real)
 }
 
 // loadKey reads the client key of a login.
@@ -53,7 +53,7 @@ func (c *Client) loadAssertion(s Settings) (string, error) {
 
 // readIDToken reads an ID token from a file. A project's file cannot name this file.
 func readIDToken(file string) (string, error) {
-	data, err := readFile("ID token", file, os.Open)
+	data, err := readFile("ID token", file)
 	if err != nil {
 		return "", err
 	}
@@ -63,16 +63,16 @@ func readIDToken(file string) (string, error) {
 // maxSecretFile limits the size of a file with a secret in bytes, because a configuration may name an endless file.
 const maxSecretFile = 64 << 10
 
-// readFile reads a regular file that the function open opens.
-func readFile(what, file string, open func(string) (*os.File, error)) ([]byte, error) {
-	if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() { // opening a named pipe may block
-		return nil, fmt.Errorf("%w: %s %s is not a regular file, which a renewal could read again", ErrOptions, what, file)
-	}
-	f, err := open(file)
+// readFile reads a regular file.
+func readFile(what, file string) ([]byte, error) {
+	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0) // without O_NONBLOCK, opening a named pipe may block
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%w: %s %s is not a regular file, which a renewal could read again", ErrOptions, what, file)
+	}
 	data, err := io.ReadAll(io.LimitReader(f, maxSecretFile+1))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)

@@ -1,4 +1,4 @@
-//go:build linux || darwin
+//go:build unix
 
 package flow
 
@@ -6,49 +6,70 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
+	"time"
 )
 
-// A stranger who owns a folder replaces an approved file, or a folder of its path, by a link to a key of the user. The stranger does so
-// between the check of the path and the opening. The user's key is not read.
-func TestApprovedFileIsReplacedByALink(t *testing.T) {
+// Guard is asked before an approved file is read, even if its path is unchanged. A file that the user named is not a matter of Guard.
+func TestGuardIsAsked(t *testing.T) {
 	t.Parallel()
 	root, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	write := func(name, text string) string {
-		path := filepath.Join(root, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o711), os.WriteFile(path, []byte(text), 0o600)); err != nil {
-			t.Fatal(err)
-		}
-		return path
+	file, link := filepath.Join(root, "k.pem"), filepath.Join(root, "link")
+	if err := errors.Join(os.WriteFile(file, []byte("canary"), 0o600), os.Symlink(file, link)); err != nil {
+		t.Fatal(err)
 	}
-	write("own/k.pem", "canary")
-	for _, tt := range []struct{ name, replaced, target string }{
-		{"nothing", "", ""},
-		{"the file", "sh/f/k.pem", "../../own/k.pem"},
-		{"its folder", "sh/f", "../own"},
-		{"a folder above it", "sh", "linked"},
-	} {
-		file := write("sh/f/k.pem", "theirs")
-		write("linked/f/k.pem", "canary")
-		c := &Client{Guard: func(what, named, real string) error { // runs between the check and the opening
-			if what != "client key" || named != file || real != file {
-				t.Errorf("%s: the guard got %q, %q, %q", tt.name, what, named, real)
+	refusal := errors.New("refused")
+	var asked []string
+	c := &Client{Guard: func(what, named, approved, real string) error {
+		asked = append(asked, what, named, approved, real)
+		return refusal
+	}}
+	if data, err := c.readApproved("client key", Settings{}, link); string(data) != "canary" || err != nil || len(asked) > 0 {
+		t.Errorf("the user's own: %q, %v, %q", data, err, asked)
+	}
+	data, err := c.readApproved("client key", Settings{ApprovedFiles: map[string]string{link: file}}, link)
+	if len(data) > 0 || !errors.Is(err, refusal) || len(asked) != 4 || asked[1] != link || asked[2] != file || asked[3] != file {
+		t.Errorf("%q, %v, %q", data, err, asked)
+	}
+}
+
+// A file may become a named pipe at any time. Reading it ends at once, without a check that precedes the opening.
+func TestPipeIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "k.pem")
+	if err := syscall.Mkfifo(file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() { // exchanges the pipe and a file in a loop
+		other := file + ".other"
+		_ = os.WriteFile(other, []byte("x"), 0o600)
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
 			}
-			if tt.replaced == "" {
-				return nil
-			}
-			path := filepath.Join(root, tt.replaced)
-			return errors.Join(os.RemoveAll(path), os.Symlink(tt.target, path))
-		}}
-		data, err := c.readApproved("client key", Settings{ApprovedFiles: map[string]string{file: "/elsewhere"}}, file)
-		if want := tt.replaced == ""; string(data) == "canary" || want != (err == nil) || want && string(data) != "theirs" {
-			t.Errorf("%s: %q, %v", tt.name, data, err)
+			_ = os.Rename(file, file+".1")
+			_ = os.Rename(other, file)
+			_ = os.Rename(file+".1", other)
 		}
-		if err := os.RemoveAll(filepath.Join(root, "sh")); err != nil {
-			t.Fatal(err)
+	}()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 20000 {
+			_, _ = readFile("client key", file)
 		}
+	}()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Error("hangs")
 	}
 }

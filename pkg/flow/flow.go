@@ -35,7 +35,7 @@ type Client struct {
 	Report  func(Event)                                     // receives progress events, from several goroutines; may be nil
 	Version string                                          // version of the program, sent in registrations
 	Environ func() []string                                 // environment of a command that prints an assertion; nil: os.Environ
-	Guard   func(what, file, real string) error             // called if a file in Settings.ApprovedFiles now leads to the path real; its error stops the login or renewal; may be nil
+	Guard   func(what, file, approved, real string) error   // called before a file in Settings.ApprovedFiles is read, with its path without links; its error stops the login or renewal; may be nil
 
 	jobs    task.Group[credential]
 	provers proverCache
