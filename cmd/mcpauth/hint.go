@@ -12,6 +12,7 @@ import (
 	"mcpauth/internal/httpx"
 	"mcpauth/pkg/discovery"
 	"mcpauth/pkg/flow"
+	"mcpauth/pkg/keystore"
 	"mcpauth/pkg/mcpclient"
 	"mcpauth/pkg/token"
 )
@@ -141,6 +142,10 @@ func loginHint(a hintInput) string {
 
 func anewHint(a hintInput) string {
 	return "start over: mcpauth logout " + a.server + a.globalFlags() + ", then: " + a.loginLine()
+}
+
+func noteHint(_ hintInput, e *keystore.Error) string {
+	return "delete this file, so that mcpauth can start a new one: " + shellWord(e.Path)
 }
 
 func elsewhereHint(a hintInput) string {

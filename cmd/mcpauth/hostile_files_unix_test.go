@@ -150,3 +150,31 @@ func TestKeyInAFolderOfOthers(t *testing.T) {
 		refused()
 	}
 }
+
+// After a power failure, a note can be empty. The hint names the file. When the file is deleted, the command works, and no login is lost.
+func TestEmptyNotes(t *testing.T) {
+	t.Parallel()
+	u := newUser(t)
+	u.env = append(u.env, "SECRET=demo-cs-basic")
+	u.project(t, `{"mcpServers":{"x":{"url":"`+u.good.URL()+`","headers":{"X-Key":"${SECRET}"}}}}`)
+	login := []string{"login", u.good.URL(), "--client-id", "demo-basic", "--client-secret-env", "SECRET"}
+	u.must(t, exitDone, "trust")
+	u.must(t, exitDone, login...)
+	for note, command := range map[string][]string{"bindings": login, "trusted": {"trust", "--list"}} {
+		path := only(t, filepath.Join(u.home, ".local", "state", "mcpauth", "notes", "*."+note))
+		if err := os.Truncate(path, 0); err != nil {
+			t.Fatal(err)
+		}
+		u.must(t, exitKeystore, command...)
+		if text := u.stderr.String(); !strings.Contains(text, "can start a new one: "+path) || strings.Contains(text, "logout") {
+			t.Error(text)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		u.must(t, exitDone, command...)
+	}
+	if n := u.good.Count("revoked"); n != 0 {
+		t.Errorf("%d tokens were revoked", n)
+	}
+}

@@ -364,7 +364,7 @@ func (p *program) trustedFiles(ctx context.Context) ([]trustedFile, error) {
 	}
 	var known []trustedFile
 	if err := json.Unmarshal(data, &known); err != nil {
-		return nil, fmt.Errorf("the list of trusted files: %w", keystore.ErrCorrupt)
+		return nil, store.DamagedNote(trustKey(), trustNote)
 	}
 	known = slices.DeleteFunc(known, func(f trustedFile) bool { return f.Sum == "" }) // earlier versions kept records whose trust was revoked
 	for i, f := range known {                                                         // earlier versions stored absolute paths as the project's file spelt them

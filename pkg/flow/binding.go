@@ -45,18 +45,19 @@ const minPart = 8
 const unusedURL = "https://nobody.invalid"
 
 // userSecret is a secret of the user that authenticates at an authorization server. The recipient is the issuer of the server that would
-// receive the secret. If the issuer of an identity provider is unknown, the recipient is the token endpoint.
-type userSecret struct{ what, value, recipient string }
+// receive the secret. If the issuer of an identity provider is unknown, the recipient is the token endpoint. Earlier versions recorded a
+// client key by the text of its file; older is this text, or empty for other secrets.
+type userSecret struct{ what, value, recipient, older string }
 
 // userSecrets returns the secrets and private keys of the user that a login would use.
 func (c *Client) userSecrets(ctx context.Context, t Target, issuer string) ([]userSecret, error) {
 	var all []userSecret
 	if t.ClientSecret != "" {
-		all = append(all, userSecret{"client secret", string(t.ClientSecret), issuer})
+		all = append(all, userSecret{what: "client secret", value: string(t.ClientSecret), recipient: issuer})
 	}
 	for _, part := range t.SecretParts {
 		if len(part) >= minPart && part != t.ClientSecret {
-			all = append(all, userSecret{"variable in the client secret", string(part), issuer})
+			all = append(all, userSecret{what: "variable in the client secret", value: string(part), recipient: issuer})
 		}
 	}
 	if t.ClientKeyFile != "" {
@@ -64,18 +65,22 @@ func (c *Client) userSecrets(ctx context.Context, t Target, issuer string) ([]us
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, userSecret{"client key", strings.TrimSpace(string(data)), issuer})
+		key, err := token.LoadKey(data)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, userSecret{what: "client key", value: key.Thumbprint(), recipient: issuer, older: strings.TrimSpace(string(data))})
 	}
 	place := cmp.Or(t.IDP.Issuer, t.IDP.TokenEndpoint)
 	if t.IDP.ClientSecret != "" {
-		all = append(all, userSecret{"client secret at the identity provider", string(t.IDP.ClientSecret), place})
+		all = append(all, userSecret{what: "client secret at the identity provider", value: string(t.IDP.ClientSecret), recipient: place})
 	}
 	if t.IDP.IDTokenFile != "" {
 		id, err := readIDToken(t.IDP.IDTokenFile)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, userSecret{"ID token", assertionID(id), place})
+		all = append(all, userSecret{what: "ID token", value: assertionID(id), recipient: place})
 	}
 	if t.grantOrDefault() == GrantJWTBearer && t.Assertion != "github-actions" { // a GitHub Actions token is only valid for its audience, the issuer
 		assertion, err := c.unexpiredAssertion(ctx, t.Settings, issuer)
@@ -85,7 +90,7 @@ func (c *Client) userSecrets(ctx context.Context, t Target, issuer string) ([]us
 		if token.CheckAudience(assertion, unusedURL, unusedURL) != nil { // the assertion names its server, and CheckAudience refuses any other server
 			return all, nil
 		}
-		all = append(all, userSecret{"assertion", assertionID(assertion), issuer})
+		all = append(all, userSecret{what: "assertion", value: assertionID(assertion), recipient: issuer})
 	}
 	return all, nil
 }
@@ -141,13 +146,15 @@ func (c *Client) loadBindings(ctx context.Context) ([]*secretBindings, error) {
 	}
 	var all []*secretBindings
 	for _, store := range stores {
-		b := &secretBindings{Salt: rand.Text(), Issuers: map[string][]string{}, store: store}
+		b := &secretBindings{store: store}
 		data, err := store.ReadNote(ctx, bindingsKey(), bindingsNote)
-		if err != nil && !errors.Is(err, keystore.ErrNotFound) {
+		switch {
+		case errors.Is(err, keystore.ErrNotFound):
+			b.Salt, b.Issuers = rand.Text(), map[string][]string{}
+		case err != nil:
 			return nil, err
-		}
-		if err == nil && (json.Unmarshal(data, b) != nil || b.Issuers == nil) {
-			return nil, fmt.Errorf("the record of secrets and their issuers: %w", keystore.ErrCorrupt)
+		case json.Unmarshal(data, b) != nil || b.Salt == "" || b.Issuers == nil:
+			return nil, store.DamagedNote(bindingsKey(), bindingsNote)
 		}
 		all = append(all, b)
 	}
@@ -162,13 +169,20 @@ func (b *secretBindings) bindSecret(s userSecret, allowOther bool) error {
 		return err
 	}
 	known := b.Issuers[hash]
-	if slices.Contains(known, s.recipient) {
+	if len(known) == 0 && s.older != "" {
+		older, err := b.hash(s.older)
+		if err != nil {
+			return err
+		}
+		known = slices.Clone(b.Issuers[older])
+	}
+	if slices.Contains(b.Issuers[hash], s.recipient) {
 		return nil
 	}
-	if len(known) > 0 && !allowOther {
+	if len(known) > 0 && !slices.Contains(known, s.recipient) && !allowOther {
 		return fmt.Errorf("%w: the %s was first used with %q, but would now go to %q (MCP Authorization Server Binding)", ErrIssuerChanged, s.what, known[0], s.recipient)
 	}
-	b.Issuers[hash], b.changed = append(known, s.recipient), true
+	b.Issuers[hash], b.changed = mergeLists(known, []string{s.recipient}), true
 	return nil
 }
 

@@ -2,12 +2,19 @@ package flow
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"mcpauth/internal/demo"
+	"mcpauth/pkg/keystore"
 )
 
 // A client secret is sent only to the authorization server that it was first used with, even if another configuration with another profile
@@ -86,12 +93,13 @@ func TestFilesAreBound(t *testing.T) {
 		return b.c.bindSecrets(context.Background(), target, issuer, LoginOptions{AcceptNewIssuer: accept}, true)
 	}
 	key := Target{URL: "https://a", Settings: Settings{ClientID: "c", ClientKeyFile: file}}
+	keyText := newKeyText(t)
 	assertion := Target{URL: "https://a", Settings: Settings{Grant: GrantJWTBearer, AssertionFile: file}}
 	for name, tt := range map[string]struct {
 		target       Target
 		first, later string // content of the file
 	}{
-		"a key":        {key, "-----BEGIN", "-----BEGIN\n"},
+		"a key":        {key, keyText, "# the same key with a comment\n" + keyText},
 		"an assertion": {assertion, jwtOf(`{"alg":"ES256"}`, `{"iss":"i","sub":"s","exp":9999999998}`), jwtOf(`{"alg":"ES256"}`, `{"exp":9999999999,"sub":"s","iss":"i"}`)},
 	} {
 		write(tt.first)
@@ -126,6 +134,62 @@ func TestFilesAreBound(t *testing.T) {
 	for what, target := range map[string]Target{"assertion": assertion, "client secret": {URL: "https://a", Settings: Settings{ClientID: "c", ClientSecret: "s"}}} {
 		if err := bind(target, "https://as.evil", false); !errors.Is(err, ErrIssuerChanged) {
 			t.Errorf("the provider's, as %s: %v", what, err)
+		}
+	}
+}
+
+// newKeyText returns a new private key in PEM.
+func newKeyText(t *testing.T) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+}
+
+// An earlier version bound a client key by the text of its file. The binding is still in effect, and then holds for every form of the key.
+func TestOldBindingOfAKey(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, demo.Options{})
+	file, text := filepath.Join(t.TempDir(), "key"), newKeyText(t)
+	all, err := b.c.loadBindings(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(all[0].bindSecret(userSecret{value: strings.TrimSpace(text), recipient: "https://as.example"}, false), all[0].saveChanges(ctx)); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		text, issuer string
+		want         error
+	}{{text, "https://as.evil", ErrIssuerChanged}, {text, "https://as.example", nil}, {"# comment\n" + text, "https://as.evil", ErrIssuerChanged}} {
+		if err := os.WriteFile(file, []byte(tt.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		target := Target{URL: "https://a", Settings: Settings{ClientID: "c", ClientKeyFile: file}}
+		if err := b.c.bindSecrets(ctx, target, tt.issuer, LoginOptions{}, true); !errors.Is(err, tt.want) {
+			t.Errorf("at %s: %v", tt.issuer, err)
+		}
+	}
+}
+
+// A damaged record of the bindings is an error that names its file. It is not taken for an empty record.
+func TestDamagedBindings(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, demo.Options{})
+	for _, text := range []string{"", "null", "{}", `{"salt":"x"}`, `{"issuers":{}}`, "{"} {
+		if err := b.c.Store.Note(ctx, bindingsKey(), bindingsNote, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		_, err := b.c.loadBindings(ctx)
+		e, ok := errors.AsType[*keystore.Error](err)
+		if !errors.Is(err, keystore.ErrCorrupt) || !ok || filepath.Ext(e.Path) != ".bindings" {
+			t.Errorf("%q: %v", text, err)
 		}
 	}
 }

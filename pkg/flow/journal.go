@@ -108,7 +108,7 @@ func (c *Client) Journal(ctx context.Context, t Target) ([]Rotation, error) {
 	}
 	var lines []Rotation
 	if json.Unmarshal(data, &lines) != nil {
-		return nil, fmt.Errorf("%w: the journal of %s", keystore.ErrCorrupt, t.URL)
+		return nil, c.Store.DamagedNote(t.key(), journalNote)
 	}
 	return lines, nil
 }

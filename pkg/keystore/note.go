@@ -44,6 +44,15 @@ func (s *Store) useNote(name string, operation func() error) error {
 	return withOp("note", s.notes.kind(), err)
 }
 
+// DamagedNote returns an error for a note whose data the caller cannot decode.
+func (s *Store) DamagedNote(key Key, name string) error {
+	path := key.name()
+	if local, ok := s.notes.(localNotes); ok {
+		path = local.path(key, name)
+	}
+	return &Error{Op: "note", Backend: s.notes.kind(), Path: path, Err: fmt.Errorf("%w: the note %s cannot be read", ErrCorrupt, name)}
+}
+
 // Local returns a store that keeps notes in the state folder of this machine, even if s keeps them in a database.
 func (s *Store) Local() *Store {
 	if s.postgres == nil {

@@ -2,10 +2,12 @@ package token
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -34,6 +36,13 @@ func (k Key) String() string { return fmt.Sprintf("token.Key{%s, kid %q}", k.alg
 
 // GoString returns String, so that %#v does not print the key.
 func (k Key) GoString() string { return k.String() }
+
+// Thumbprint returns the SHA-256 thumbprint of the public key (RFC 7638), which is the same for every form of the key's file.
+func (k *Key) Thumbprint() string {
+	jwk := jose.JSONWebKey{Key: k.private.(crypto.Signer).Public()}
+	sum, _ := jwk.Thumbprint(crypto.SHA256) // never fails for the types of private
+	return base64.RawURLEncoding.EncodeToString(sum)
+}
 
 // LoadKey reads a private key. The data is PEM (PKCS #8, PKCS #1 or SEC 1) or a JWK (RFC 7517). The error does not quote the data.
 func LoadKey(data []byte) (*Key, error) {
