@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -162,7 +161,7 @@ func (p *program) setDialogue(c *flow.Client, d loginDialogue, command string, o
 	c.Report, c.Open = d.printEvent, nil
 	if ok {
 		c.Open = func(ctx context.Context, address string) error {
-			return callback.Open(ctx, command, address, slices.Concat(p.secrets, p.secretEntries)...)
+			return callback.Open(ctx, command, address, p.childEnvironment(os.Environ(), nil)...)
 		}
 	}
 }

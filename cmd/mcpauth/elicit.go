@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
+	"os"
 	"strings"
 	"sync/atomic"
 
@@ -85,7 +85,7 @@ func (p *program) visitURL(ctx context.Context, e mcpclient.Elicitation) error {
 	if !ok {
 		return nil
 	}
-	if err := callback.Open(ctx, command, e.URL, slices.Concat(p.secrets, p.secretEntries)...); err != nil {
+	if err := callback.Open(ctx, command, e.URL, p.childEnvironment(os.Environ(), nil)...); err != nil {
 		p.out.printWarning("%v", err)
 	}
 	return nil

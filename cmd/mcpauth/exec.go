@@ -15,6 +15,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"mcpauth/pkg/keystore"
 	"mcpauth/pkg/mcpproxy"
 )
 
@@ -101,14 +102,21 @@ func addressVariable(word string) string {
 	return "MCPAUTH_URL_" + name
 }
 
-// childEnvironment returns environ without the variables that contain secrets, and with a variable for each server's URL.
+// childEnvironment returns environ without the variables that contain secrets, and with a variable for each server's URL. A server can choose
+// a token that is a part of PATH, so a token counts only if it is a whole word of a value.
 func (p *program) childEnvironment(environ []string, addresses map[string]string) []string {
+	names := []string{accessTokenVariable, "MCPAUTH_KEYSTORE_URL"}
+	if p.global.keystore == keystore.Postgres || p.getenv("MCPAUTH_KEYSTORE") == keystore.Postgres {
+		names = append(names, "PGPASSWORD", "PGSSLPASSWORD")
+	}
+	c := p.flowClient.Load()
 	environ = slices.DeleteFunc(environ, func(entry string) bool {
 		name, value, _ := strings.Cut(entry, "=")
 		secret := func(s string) bool {
 			return value != "" && (s == value || len(value) >= 8 && strings.Contains(s, value))
 		}
-		return name == accessTokenVariable || strings.HasPrefix(name, "MCPAUTH_URL") || slices.Contains(p.secretEntries, entry) || slices.ContainsFunc(p.secrets, secret)
+		return slices.Contains(names, name) || strings.HasPrefix(name, "MCPAUTH_URL") || slices.Contains(p.secretEntries, entry) ||
+			slices.ContainsFunc(p.secrets, secret) || p.out.secrets.Holds(value) || c != nil && slices.ContainsFunc(strings.Fields(value), c.IsCredential)
 	})
 	for name, address := range addresses {
 		environ = append(environ, name+"="+address)

@@ -163,14 +163,21 @@ func TestExecOfADeafCommand(t *testing.T) {
 func TestChildEnvironment(t *testing.T) {
 	p := testProgram()
 	p.secrets = []string{"Bearer secret-of-a-header", "short"}
-	p.lookupEnv = func(name string) (string, bool) {
-		return map[string]string{"FLAG": "true", "HALF": "half-of-it"}[name], true
-	}
+	variables := map[string]string{"FLAG": "true", "HALF": "half-of-it"}
+	p.lookupEnv = func(name string) (string, bool) { return variables[name], true }
 	p.hideVariables("FLAG", "HALF")
 	got := p.childEnvironment([]string{"PATH=/bin", "MCPAUTH_ACCESS_TOKEN=t", "MCPAUTH_URL_OUTER=x", "A=secret-of-a-header", "B=Bearer secret-of-a-header", "C=short", "D=hort", "E=", "FLAG=true", "CI=true", "HALF=half-of-it", "COPY=half-of-it", "NAMED=HALF=half"},
 		map[string]string{"MCPAUTH_URL": "http://127.0.0.1:1/x/mcp"})
 	if want := []string{"PATH=/bin", "D=hort", "E=", "CI=true", "NAMED=HALF=half", "MCPAUTH_URL=http://127.0.0.1:1/x/mcp"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+	store := []string{"MCPAUTH_KEYSTORE_URL=postgres://u@h/db", "PGPASSWORD=a", "PGSSLPASSWORD=b"}
+	if got := p.childEnvironment(slices.Clone(store), nil); !slices.Equal(got, store[1:]) {
+		t.Errorf("without a database, the command gets %q", got)
+	}
+	variables["MCPAUTH_KEYSTORE"] = "postgres" // the command may open no store, or another one
+	if got := p.childEnvironment(store, nil); len(got) > 0 {
+		t.Errorf("the command gets %q", got)
 	}
 }
 
@@ -178,7 +185,7 @@ func TestChildEnvironment(t *testing.T) {
 // ordinary text.
 func TestLiteralHeadersAreHidden(t *testing.T) {
 	p := testProgram()
-	for _, header := range []string{"Authorization: Bearer canary-of-the-user", "Cookie: theme=dark; session=canary-of-the-session", "X-Debug: 1"} {
+	for _, header := range []string{"Authorization: Bearer canary-of-the-user", "Cookie: theme=dark; session=canary-of-the-session", "X-Api-Key: abc123def456", "X-Project: mcpauth-is-my-project", "X-Debug: 1"} {
 		if err := p.global.headers.Set(header); err != nil {
 			t.Fatal(err)
 		}
@@ -189,8 +196,9 @@ func TestLiteralHeadersAreHidden(t *testing.T) {
 	if got := p.out.secrets.MaskValues("canary-of-the-user canary-of-the-session 1 dark"); got != "[redacted] [redacted] 1 dark" {
 		t.Errorf("got %q", got)
 	}
-	got := p.childEnvironment([]string{"TOKEN=canary-of-the-user", "SESSION=canary-of-the-session", "SHLVL=1"}, nil)
-	if !slices.Equal(got, []string{"SHLVL=1"}) {
+	got := p.childEnvironment([]string{"TOKEN=canary-of-the-user", "SESSION=canary-of-the-session", "KEY=abc123def456", "HEADER=Bearer canary-of-the-user", `JSON={"key":"abc123def456"}`,
+		"PWD=/home/ann/mcpauth-is-my-project", "SHLVL=1"}, nil)
+	if !slices.Equal(got, []string{"PWD=/home/ann/mcpauth-is-my-project", "SHLVL=1"}) {
 		t.Errorf("the command gets %q", got)
 	}
 }

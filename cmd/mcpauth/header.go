@@ -8,7 +8,6 @@ import (
 	"os"
 	"strings"
 
-	"mcpauth/internal/httpx"
 	"mcpauth/pkg/flow"
 )
 
@@ -38,7 +37,7 @@ func (p *program) mergeHeaders(base http.Header) (http.Header, error) {
 		if err := setHeader(given, name, value); err != nil {
 			return nil, usage("--header: " + err.Error())
 		}
-		p.hideHeader(name, value)
+		p.out.secrets.AddHeader(name, value)
 	}
 	maps.Copy(all, given)
 	return all, nil
@@ -61,17 +60,6 @@ func (p *program) headerValue(name, value string) (string, error) {
 		return p.readVariable("--header "+removeControls(name), value[1:])
 	}
 	return value, nil
-}
-
-// hideHeader records the secrets in a header of the user. A child process gets a variable with a value shorter than 16 bytes, such as 1, even
-// if a header has the same value.
-func (p *program) hideHeader(name, value string) {
-	for _, secret := range httpx.HeaderSecrets(name, value) {
-		if len(secret) >= 16 {
-			p.secrets = append(p.secrets, secret)
-		}
-	}
-	p.out.secrets.AddHeader(name, value)
 }
 
 // readVariable returns the value of an environment variable that the user named.

@@ -168,9 +168,9 @@ func TestOpenFiles(t *testing.T) {
 func TestChildrenSeeNoSecret(t *testing.T) {
 	t.Parallel()
 	u := newUser(t)
-	u.env = append(u.env, "CLIENT_SECRET=demo-cs-basic", "API_KEY=canary-api-key-1", "PROJECT_KEY=canary-project-key", "MCPAUTH_ACCESS_TOKEN=", "MCPAUTH_KEYSTORE_KEY_FILE=", "PART_ONE=canary1", "PART_TWO=canary22")
+	u.env = append(u.env, "CLIENT_SECRET=demo-cs-basic", "API_KEY=canary-api-key-1", "PIN=abc123def456", "PROJECT_KEY=canary-project-key", "MCPAUTH_ACCESS_TOKEN=", "MCPAUTH_KEYSTORE_KEY_FILE=", "PART_ONE=canary1", "PART_TWO=canary22")
 	u.project(t, `{"mcpServers":{"p":{"url":"`+u.good.URL()+`","headers":{"X-Key":"Bearer ${PROJECT_KEY}","X-Two":"v1-${PART_ONE}${PART_TWO}"},"auth":{"clientId":"demo-basic","clientSecret":"${CLIENT_SECRET}"}}}}`)
-	u.must(t, exitDone, "login", u.good.URL(), "--client-id", "demo-basic", "--client-secret-env", "CLIENT_SECRET", "-H", "X-Key: $API_KEY")
+	u.must(t, exitDone, "login", u.good.URL(), "--client-id", "demo-basic", "--client-secret-env", "CLIENT_SECRET", "-H", "X-Key: $API_KEY", "-H", "X-Api-Key: abc123def456")
 	check := func(names ...string) {
 		t.Helper()
 		child, err := os.ReadFile(filepath.Join(u.home, "visits.env"))
@@ -186,7 +186,7 @@ func TestChildrenSeeNoSecret(t *testing.T) {
 			t.Errorf("the browser's environment: %s", child)
 		}
 	}
-	check("demo-cs-basic", "canary-api-key-1")
+	check("demo-cs-basic", "canary-api-key-1", "abc123def456")
 	u.must(t, exitDone, "trust")
 	u.must(t, exitDone, "login", "p")
 	check("demo-cs-basic", "canary-project-key", "PART_ONE", "PART_TWO")

@@ -562,8 +562,11 @@ func TestExecHidesItsVariables(t *testing.T) {
 		t.Fatal(err)
 	}
 	u.must(t, exitDone, "login", "p", "--config", config)
+	u.must(t, exitDone, "token", "p", "--config", config)
+	token := strings.TrimSpace(u.stdout.String())
+	u.env = append(u.env, "EXPORTED="+token, "EXPORTED_HEADER=Authorization: Bearer "+token)
 	u.must(t, exitDone, "exec", "p", "--config", config, "--", "env")
-	for _, gone := range []string{"demo-cs-basic", "PART_ONE", "PART_TWO"} {
+	for _, gone := range []string{"demo-cs-basic", "PART_ONE", "PART_TWO", "EXPORTED"} {
 		if strings.Contains(u.stdout.String(), gone) {
 			t.Errorf("the environment of the command holds %s", gone)
 		}

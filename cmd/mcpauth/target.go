@@ -256,7 +256,7 @@ func (p *program) readEntry(ctx context.Context, file *config.File, raw config.E
 	}
 	for name, value := range e.Headers {
 		if s.noToken == nil { // headers from an untrusted file are not secrets of the user
-			p.hideHeader(name, value)
+			p.out.secrets.AddHeader(name, value)
 		}
 		switch err := setHeader(s.target.Header, name, value); {
 		case errors.Is(err, errReserved):

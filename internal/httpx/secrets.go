@@ -184,6 +184,14 @@ func (s *Secrets) CleanJSON(data []byte) []byte {
 // Holds reports whether a server's text contains a complete secret.
 func (s *Secrets) Holds(text string) bool { return s.finder(false, longValue).clean(text) != text }
 
+// IsCredential reports whether a text is a complete credential of at least longValue bytes. A URL does not count, because a server could issue
+// the value of a variable such as HTTPS_PROXY as a token.
+func (s *Secrets) IsCredential(text string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(text) >= longValue && !isURL(text) && slices.ContainsFunc(s.credentials, func(c *secret) bool { return c.text == text })
+}
+
 // MayStore reports whether a text of a server contains no secret, so that the text may be stored in a file. In JSON, the decoded strings must
 // contain no secret either. MayStore also searches for values of the user that are too short for Clean.
 func (s *Secrets) MayStore(text string) bool {

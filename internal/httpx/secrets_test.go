@@ -56,6 +56,17 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
+// A server cannot choose a proxy's URL or a folder of PATH as a token that counts as a credential.
+func TestIsCredential(t *testing.T) {
+	var k Secrets
+	k.Learn("canary-token-0123456789", "https://proxy.example:8080", "/usr/bin", "short-token")
+	for text, want := range map[string]bool{"canary-token-0123456789": true, "canary-token-012345678": false, "https://proxy.example:8080": false, "/usr/bin": false, "short-token": false} {
+		if k.IsCredential(text) != want {
+			t.Errorf("%s: %v", text, !want)
+		}
+	}
+}
+
 // The response of an OAuth endpoint contains no secret of the login when it reaches the program. A success keeps what the endpoint issues, and
 // what is similar to a secret.
 func TestAnswersArriveClean(t *testing.T) {

@@ -25,9 +25,13 @@ func CanOpen() bool { return systemBrowser() != nil }
 // Open opens a URL in the browser, and does not wait for the browser to exit. Like $BROWSER, command may contain several commands with
 // colons between them. On Windows, the separator is a semicolon. Open tries the commands in order until one starts and does not fail at
 // once. The URL replaces the argument %s of a command, or is appended to the command. Open uses no shell (CVE-2025-6514). An empty command
-// means the default browser of the system. Open tries no command after "none". If the value of an environment variable is one of the
-// secrets, the browser does not inherit this variable.
-func Open(ctx context.Context, command, address string, secrets ...string) error {
+// means the default browser of the system. Open tries no command after "none". The browser gets the variables in environ, or, if there are
+// none, those of this process, except variables whose names start with MCPAUTH_.
+func Open(ctx context.Context, command, address string, environ ...string) error {
+	if len(environ) == 0 {
+		environ = os.Environ()
+	}
+	environ = slices.DeleteFunc(slices.Clone(environ), func(v string) bool { return strings.HasPrefix(v, "MCPAUTH_") })
 	u, err := httpx.CheckServer(address) // accepts https, and http on loopback
 	if err != nil {
 		return err
@@ -43,7 +47,7 @@ func Open(ctx context.Context, command, address string, secrets ...string) error
 		if argv == nil || slices.Equal(argv, []string{"none"}) {
 			return errors.Join(append(failed, ErrNoBrowser)...)
 		}
-		err := startBrowser(ctx, insertURL(argv, u.String()), secrets)
+		err := startBrowser(ctx, insertURL(argv, u.String()), environ)
 		if err == nil {
 			return nil
 		}
@@ -53,9 +57,9 @@ func Open(ctx context.Context, command, address string, secrets ...string) error
 }
 
 // startBrowser does not use exec.CommandContext, because the browser must outlive the login.
-func startBrowser(ctx context.Context, argv, secrets []string) error {
+func startBrowser(ctx context.Context, argv, environ []string) error {
 	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Env, cmd.SysProcAttr = scrubEnv(os.Environ(), secrets), noConsoleAttr
+	cmd.Env, cmd.SysProcAttr = environ, noConsoleAttr
 	if err := cmd.Start(); err != nil {
 		return errors.Unwrap(err)
 	}
@@ -124,13 +128,4 @@ func splitCommands(list string) ([][]string, error) {
 		return nil, errors.New("it contains no command")
 	}
 	return all, nil
-}
-
-// scrubEnv removes every variable whose name starts with MCPAUTH_. scrubEnv also removes a variable whose value is a secret, or whose whole
-// text NAME=value is a secret.
-func scrubEnv(env, secrets []string) []string {
-	return slices.DeleteFunc(env, func(v string) bool {
-		_, value, _ := strings.Cut(v, "=")
-		return strings.HasPrefix(v, "MCPAUTH_") || value != "" && slices.Contains(secrets, value) || slices.Contains(secrets, v)
-	})
 }

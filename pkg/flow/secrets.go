@@ -33,6 +33,18 @@ func (c *Client) LoginSecrets(t Target) *httpx.Secrets {
 	return s
 }
 
+// IsCredential reports whether a text is a token or client secret, of at least 16 bytes, of a login that c has used. A URL does not count.
+func (c *Client) IsCredential(text string) bool {
+	c.secretsMu.Lock()
+	defer c.secretsMu.Unlock()
+	for _, s := range c.secretsOf {
+		if s.IsCredential(text) {
+			return true
+		}
+	}
+	return false
+}
+
 // addTo adds the secrets in the settings, and the texts that the user typed.
 func (set Settings) addTo(s *httpx.Secrets, typed ...string) {
 	typed = append(append(typed, set.Issuer, set.Resource, set.ClientID, set.ClientMetadataURL, set.IDP.Issuer, set.IDP.TokenEndpoint, set.IDP.ClientID, set.ExpectAccount), set.Scopes...)
