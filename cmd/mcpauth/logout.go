@@ -3,10 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 
 	"mcpauth/pkg/flow"
+	"mcpauth/pkg/mcpclient"
 )
 
 func logoutCommand(p *program) *cli.Command {
@@ -33,10 +36,18 @@ func logoutCommand(p *program) *cli.Command {
 }
 
 func runLogout(ctx context.Context, p *program, words []string, all bool, o flow.LogoutOptions) error {
+	if all {
+		defer p.forgetSessions()
+	}
 	targets, err := p.resolveTargets(ctx, words, all, func(flow.Status) bool { return false })
 	return forEachTarget(ctx, p, targets, err, func(c *flow.Client, t flow.Target) (flow.LogoutReport, error) {
-		if m, err := p.mcpClient(ctx, t, c.Handler(t, flow.HandlerOptions{Reauth: flow.ReauthNever})); err == nil {
+		h := c.Handler(t, flow.HandlerOptions{Reauth: flow.ReauthNever})
+		if m, err := p.mcpClient(ctx, t, h); err == nil {
 			m.Forget() // the stored session must end before Logout revokes its token
+		} else { // for example, the client certificate is missing
+			m = &mcpclient.Client{URL: h.Endpoint(ctx), CacheKey: t.Profile}
+			m.CacheDir, m.TaskDir, _ = p.cacheDirs()
+			m.ForgetHere()
 		}
 		return c.Logout(ctx, t, o)
 	}, func(word string, r flow.LogoutReport) error {
@@ -49,6 +60,16 @@ func runLogout(ctx context.Context, p *program, words []string, all bool, o flow
 		}
 		return nil
 	})
+}
+
+// forgetSessions deletes the sessions that no login opened, such as those of a token in MCPAUTH_ACCESS_TOKEN.
+func (p *program) forgetSessions() {
+	if cache, _, err := p.cacheDirs(); err == nil {
+		files, _ := filepath.Glob(filepath.Join(cache, "*.session"))
+		for _, file := range files {
+			_ = os.Remove(file)
+		}
+	}
 }
 
 func describeLogout(r flow.LogoutReport) string {

@@ -118,6 +118,10 @@ func pickProfile(t flow.Target, stored []flow.Target) (flow.Target, error) {
 // serverByName finds the configuration entry or the stored login with this name.
 func (p *program) serverByName(ctx context.Context, word string, n needLevel) (server, error) {
 	file, err := p.loadConfig(ctx)
+	if err != nil && n == needStored && isA[*config.Error](err) { // a stored login needs no configuration, so that logout works
+		p.out.printWarning("%v", err)
+		file, err = &config.File{}, nil
+	}
 	if err != nil {
 		return server{}, err
 	}

@@ -68,7 +68,7 @@ func TestUnsentSecretIsNotBound(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, demo.Options{})
-			b.c.Open, b.c.Guard = nil, func(string, string, string) error { return refused }
+			b.c.Open, b.c.Guard = nil, func(_, _, _, _ string) error { return refused }
 			b.t.Settings = secret
 			tt.change(&b.t.Settings)
 			if _, err := b.c.Login(ctx, b.t, LoginOptions{Timeout: time.Millisecond}); !errors.Is(err, tt.want) {

@@ -289,6 +289,11 @@ func (c *Client) EndSessions() {
 // because the server requires the token to end a session. Forget never starts a login.
 func (c *Client) Forget() {
 	c.EndSessions()
+	c.ForgetHere()
+}
+
+// ForgetHere deletes what Forget deletes, but sends no request.
+func (c *Client) ForgetHere() {
 	for _, name := range c.cacheFiles("") {
 		_ = os.Remove(name)
 	}
