@@ -67,6 +67,9 @@ func addresses() []Attack {
 		in("token-loopback", "the token endpoint is a loopback URL", token, "TRAP/token"),
 		in("token-link-local", "the token endpoint is a cloud provider's metadata service", token, "https://169.254.169.254/token"),
 		in("token-ipv6-loopback", "the token endpoint is a loopback URL, written as an IPv6 address", token, "https://[::ffff:127.0.0.1]/token"),
+		in("token-nat64-loopback", "the token endpoint is a loopback address behind the NAT64 prefix", token, "https://[64:ff9b::7f00:1]/token"),
+		in("token-6to4-link-local", "the token endpoint is a cloud provider's metadata service, written as a 6to4 address", token, "https://[2002:a9fe:a9fe::]/token"),
+		in("token-this-network", "the token endpoint is an address of 0.0.0.0/8", token, "https://0.0.0.1/token"),
 		in("alias-http", "the token endpoint for mutual TLS uses plain http", aliases, "http://as.attack.example/token"),
 		in("alias-loopback", "the token endpoint for mutual TLS is a loopback URL", aliases, "TRAP/token"),
 		in("registration-http", "the registration endpoint uses plain http", register, "http://as.attack.example/register"),
@@ -79,6 +82,8 @@ func addresses() []Attack {
 		redirect("metadata-to-http", "the metadata redirects to a URL with plain http", "http://evil.example/metadata", serverPath),
 		redirect("metadata-to-loopback", "the metadata redirects to a loopback URL", "http://127.0.0.1:80/admin", serverPath),
 		redirect("metadata-to-file", "the metadata redirects to a file: URL", "file:///etc/passwd", serverPath),
+		hasOther(redirect("metadata-to-zone", "the metadata redirects to an address with a zone, which is no valid URL", "https://[fe80::1%lo]/metadata", serverPath)),
+		hasOther(redirect("metadata-to-space", "the metadata redirects to a host name with a space", "https://evil example/metadata", serverPath)),
 		redirect("resource-to-stranger", "the resource metadata redirects to another origin", Evil+"/metadata", resourcePath),
 	}
 }
@@ -89,4 +94,10 @@ func redirect(name, what, to, at string) Attack {
 		w.Header().Set("Location", to)
 		w.WriteHeader(http.StatusTemporaryRedirect)
 	}}
+}
+
+// hasOther returns an attack whose metadata is also at the other well-known URLs.
+func hasOther(a Attack) Attack {
+	a.Set.ASM = "all"
+	return a
 }

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
+
+	"mcpauth/internal/demo"
 )
 
 func spoilt(subject, name, what string, words ...string) Attack {
@@ -36,6 +38,10 @@ func issuedWords() Attack {
 		}
 		return answer
 	}}
+}
+
+func unavailable(w http.ResponseWriter, _ *http.Request) {
+	w.WriteHeader(http.StatusServiceUnavailable)
 }
 
 func identity() []Attack {
@@ -81,6 +87,18 @@ func identity() []Attack {
 		spoilt("identity", "issuer-port", "the issuer in the metadata differs in the port", "metadata:set.issuer="+word(AS+":443")),
 		spoilt("identity", "issuer-encoding", "the issuer in the metadata differs in percent-encoding", "metadata:set.issuer="+word("https://%61s.attack.example")),
 		spoilt("identity", "issuer-missing", "the authorization server metadata has no issuer member", "metadata:del=issuer"),
+		{Name: "identity/issuer-foreign-invalid", What: "the authorization server metadata names another issuer and has a token endpoint of the wrong type", At: serverPath, Set: demo.Settings{ASM: "all"},
+			Do: body(`{"issuer":"` + Evil + `","token_endpoint":5}`)},
+		{Name: "identity/issuer-twice", What: "the authorization server metadata contains two issuers", At: serverPath, Set: demo.Settings{ASM: "all"}, Do: body(`{"issuer":"` + Evil + `","issuer":"` + AS + `"}`)},
+		{Name: "identity/issuer-unavailable", What: "the first of two authorization servers answers 503, so that mcpauth would use the other one", At: serverPath + "/first",
+			Words: []string{"resource-metadata:set.authorization_servers=[" + word(AS+"/first") + "," + word(AS) + "]"}, Do: unavailable},
+		{Name: "identity/resource-unavailable", What: "the server's resource metadata answers 503, so that mcpauth would use the resource metadata of another tenant of the same host", At: resourcePath,
+			Set: demo.Settings{PRM: "both"}, Do: unavailable, Edit: func(r *http.Request, answer string) string {
+				if r.URL.Path == strings.TrimSuffix(resourcePath, mcpPath) {
+					return member(answer, map[string]any{"resource": MCP})
+				}
+				return answer
+			}},
 		iss("foreign", "the authorization response has the iss of another authorization server", Evil),
 		iss("case", "the iss of the authorization response differs in letter case", "https://AS.attack.example"),
 		iss("slash", "the iss of the authorization response differs in a trailing slash", AS+"/"),

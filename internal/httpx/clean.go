@@ -95,6 +95,9 @@ func (t *cleaner) RoundTrip(req *http.Request) (*http.Response, error) {
 		res.Body, res.ContentLength = &bufferedBody{io.MultiReader(bytes.NewReader(body), errReader{err}), res.Body}, -1
 	}
 	res.Header = s.CleanHeader(res.Header)
+	if err := checkLocation(req, res); err != nil {
+		return nil, errors.Join(err, res.Body.Close())
+	}
 	return res, nil
 }
 

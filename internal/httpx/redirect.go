@@ -29,6 +29,15 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
+// checkLocation returns an *AddressError if a redirect leads to a text that is not a URL. net/http would return an error without a type.
+func checkLocation(req *http.Request, res *http.Response) error {
+	location := res.Header.Get("Location")
+	if _, err := req.URL.Parse(location); err != nil && res.StatusCode/100 == 3 {
+		return refuse(location, "not a URL")
+	}
+	return nil
+}
+
 // harmlessHeaders returns the headers that may be sent to another origin.
 func harmlessHeaders(h http.Header) http.Header {
 	out := http.Header{}

@@ -127,14 +127,23 @@ func Local(u *url.URL) bool {
 	return err == nil && ip.Unmap().IsLoopback()
 }
 
-// isSpecialIP reports whether the host is an unspecified, link-local or multicast IP address, which cannot be a remote server.
+// isSpecialIP reports whether the host is a loopback, link-local or multicast IP address or an address of 0.0.0.0/8, which cannot be a remote
+// server. An IPv4 address inside an IPv6 address counts too, because some networks send the packets to the IPv4 address.
 func isSpecialIP(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	if err != nil {
 		return false
 	}
+	if prefix := netip.MustParsePrefix; ip.Is6() && !ip.Is4In6() {
+		switch b := ip.As16(); {
+		case prefix("64:ff9b::/96").Contains(ip), prefix("::/96").Contains(ip): // RFC 6052 §2.1, RFC 4291 §2.5.5.1
+			ip = netip.AddrFrom4([4]byte(b[12:]))
+		case prefix("2002::/16").Contains(ip): // RFC 3056 §2
+			ip = netip.AddrFrom4([4]byte(b[2:6]))
+		}
+	}
 	ip = ip.Unmap()
-	return ip.IsUnspecified() || ip.IsLinkLocalUnicast() || ip.IsMulticast()
+	return ip.IsLoopback() || ip.IsLinkLocalUnicast() || ip.IsMulticast() || ip.Is4() && ip.As4()[0] == 0
 }
 
 // Canonical returns the canonical form of a server's URL: scheme and host in lower case, no default port, no fragment, and no path if it is

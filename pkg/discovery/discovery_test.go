@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -50,8 +51,6 @@ func (s *site) serve(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !ok:
 		http.NotFound(w, r)
-	case page == fail500:
-		http.Error(w, "out of order", http.StatusInternalServerError)
 	case strings.HasPrefix(page, elsewhere):
 		w.Header().Set("Location", strings.TrimPrefix(page, elsewhere))
 		w.WriteHeader(http.StatusTemporaryRedirect)
@@ -59,6 +58,9 @@ func (s *site) serve(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, s.URL+"/moved", http.StatusFound)
 	case page == unauth:
 		w.WriteHeader(http.StatusUnauthorized)
+	case len(page) == len(fail500):
+		status, _ := strconv.Atoi(page)
+		http.Error(w, "out of order", status)
 	case strings.HasPrefix(page, unauthAt):
 		w.Header().Set("WWW-Authenticate", strings.TrimPrefix(page, unauthAt))
 		w.WriteHeader(http.StatusUnauthorized)
@@ -441,17 +443,13 @@ func TestAddressesOfTheChainAreChecked(t *testing.T) {
 // A response that is not a metadata document counts as absent, and the attempt states the reason.
 func TestBadDocuments(t *testing.T) {
 	for name, doc := range map[string]string{
-		"duplicate members": `{"issuer":"ORIGIN","issuer":"https://evil.example","token_endpoint":"ORIGIN/t"}`,
-		"an array":          `[]`,
-		"wrong types":       `{"issuer":["ORIGIN"]}`,
-		"no token endpoint": strings.Replace(asm, `"ORIGIN/t"`, `{"url":"ORIGIN/t"}`, 1),
-		"truncated":         `{"issuer":"ORIGIN"`,
-		"byte order mark":   "\ufeff" + asm,
-		"deep":              `{"x":` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + `}`,
-		"HTML":              html,
-		"empty":             "",
-		"a redirect":        moved,
-		"out of order":      fail500,
+		"an array":        `[]`,
+		"truncated":       `{"issuer":"ORIGIN"`,
+		"byte order mark": "\ufeff" + asm,
+		"HTML":            html,
+		"empty":           "",
+		"a redirect":      moved,
+		"out of order":    fail500,
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := discover(t, newSite(t, base(asPath, doc)), Options{})
@@ -466,16 +464,86 @@ func TestBadDocuments(t *testing.T) {
 	}
 }
 
+// A JSON object that is not valid metadata ends the search. Otherwise, a wrong type could hide a foreign issuer.
+func TestInvalidDocumentsEndTheSearch(t *testing.T) {
+	for name, doc := range map[string]string{
+		"duplicate members": `{"issuer":"https://evil.example","issuer":"ORIGIN","token_endpoint":"ORIGIN/t"}`,
+		"wrong types":       `{"issuer":["ORIGIN"]}`,
+		"no token endpoint": strings.Replace(asm, `"ORIGIN/t"`, `{"url":"ORIGIN/t"}`, 1),
+		"a foreign issuer":  `{"issuer":"https://evil.example","token_endpoint":5}`,
+		"deep":              "\n{\"x\":" + strings.Repeat("[", 100) + strings.Repeat("]", 100) + "}",
+	} {
+		s := newSite(t, base(asPath, doc, oidPath, asm))
+		_, err := discover(t, s, Options{})
+		var e *Error
+		if !errors.As(err, &e) || !strings.HasSuffix(e.URL, asPath) || slices.Contains(s.asked, "GET "+oidPath) {
+			t.Errorf("%s: got %v, asked %q", name, err, s.asked)
+		}
+	}
+	s := newSite(t, base(prmPath+"/mcp", `{"resource":"https://evil.example/mcp","resource":"ORIGIN/mcp"}`, prmPath, prm))
+	if _, err := discover(t, s, Options{}); err == nil || slices.Contains(s.asked, "GET "+prmPath) {
+		t.Errorf("resource metadata: got %v, asked %q", err, s.asked)
+	}
+}
+
 // Discover uses the default endpoints only if the server answers that there is no metadata, not if the server fails.
 func TestFailuresAreNotAbsence(t *testing.T) {
 	for name, pages := range map[string]map[string]string{
 		"resource metadata out of order": with(map[string]string{prmPath + "/mcp": fail500}),
 		"server metadata out of order":   with(map[string]string{asPath: fail500}),
 		"server metadata is HTML":        with(map[string]string{asPath: html}),
+		"too many requests":              with(map[string]string{asPath: "429"}),
+		"timeout":                        with(map[string]string{prmPath: "408"}),
+		"too early":                      with(map[string]string{oidPath: "425"}),
 	} {
 		var e *Error
 		if r, err := discover(t, newSite(t, pages), Options{}); !errors.As(err, &e) || r.DefaultEndpoints {
 			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+// Discover uses the next authorization server only if the one before answers that it has no metadata, or does not answer.
+func TestNextIssuer(t *testing.T) {
+	closed := httptest.NewServer(nil)
+	closed.Close()
+	for _, tt := range []struct {
+		first, page string
+		ok          bool
+	}{
+		{"ORIGIN/a", "404", true}, {"ORIGIN/a", html, true}, {closed.URL, "404", true},
+		{"ORIGIN/a", "503", false}, {"ORIGIN/a", "429", false},
+	} {
+		s := newSite(t, base(asPath+"/a", tt.page, prmPath+"/mcp", `{"resource":"ORIGIN/mcp","authorization_servers":["`+tt.first+`","ORIGIN"]}`))
+		_, err := discover(t, s, Options{})
+		var e *Error
+		if tt.ok != (err == nil) || !tt.ok && (!errors.As(err, &e) || slices.Contains(s.asked, "GET "+asPath)) {
+			t.Errorf("%s: got %v, asked %q", tt.page, err, s.asked)
+		}
+	}
+}
+
+// If a metadata URL of the server fails, metadata for a parent of the server's URL is refused, because metadata for exactly the server's
+// URL may exist.
+func TestParentResourceAfterAFailure(t *testing.T) {
+	parent := strings.Replace(prm, `"ORIGIN/mcp"`, `"ORIGIN"`, 1)
+	named := unauthAt + `Bearer resource_metadata="ORIGIN/meta"`
+	for name, tt := range map[string]struct {
+		pages map[string]string
+		ok    bool
+	}{
+		"server error":                       {with(map[string]string{prmPath + "/mcp": "503", prmPath: parent, asPath: asm}), false},
+		"too many requests":                  {with(map[string]string{prmPath + "/mcp": "429", prmPath: parent, asPath: asm}), false},
+		"server error at the URL in the 401": {with(map[string]string{"/mcp": named, "/meta": "503", prmPath: parent, asPath: asm}), false},
+		"absence":                            {with(map[string]string{"/mcp": named, "/meta": "410", prmPath: parent, asPath: asm}), true},
+		"an HTML page":                       {with(map[string]string{prmPath + "/mcp": html, prmPath: parent, asPath: asm}), true},
+		"server error, the same resource":    {with(map[string]string{prmPath + "/mcp": "503", prmPath: prm, asPath: asm}), true},
+		"a dead host in the 401": {with(map[string]string{"/mcp": unauthAt + `Bearer resource_metadata="http://127.0.0.1:1/meta"`,
+			prmPath: parent, asPath: asm}), true},
+	} {
+		_, err := discover(t, newSite(t, tt.pages), Options{})
+		if (err == nil) != tt.ok || !tt.ok && !errors.Is(err, ErrResource) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
@@ -545,19 +613,14 @@ func TestKnownChallengeSavesTheProbe(t *testing.T) {
 
 // A redirect to a refused URL does not mean that the document is absent, so Discover tries no other URL.
 func TestRedirectToARefusedAddress(t *testing.T) {
-	s := newSite(t, base())
-	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, asPath) {
-			w.Header().Set("Location", "http://169.254.169.254/latest")
-			w.WriteHeader(http.StatusFound)
-			return
+	for _, target := range []string{"http://169.254.169.254/latest", "https://user:p%77@evil.example/", "https://user:p w@evil.example/", "https://[fe80::1%lo]/",
+		"http://%31%32%37.0.0.1/", "https://exa mple/", "https://evil.example:x/"} {
+		s := newSite(t, base(asPath, elsewhere+target, oidPath, asm))
+		_, err := discover(t, s, Options{})
+		var refused *httpx.AddressError
+		if !errors.As(err, &refused) || slices.Contains(s.asked, "GET "+oidPath) || strings.Contains(err.Error(), "user:") {
+			t.Errorf("%s: got %v, asked %q", target, err, s.asked)
 		}
-		s.serve(w, r)
-	})
-	_, err := discover(t, s, Options{})
-	var refused *httpx.AddressError
-	if !errors.As(err, &refused) || slices.Contains(s.asked, "GET "+oidPath) {
-		t.Errorf("got %v, asked %q", err, s.asked)
 	}
 }
 

@@ -1,7 +1,9 @@
 package discovery
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -58,6 +60,9 @@ func (f *finder) fetchDocument(ctx context.Context, stage, address string, v any
 	}
 	if err != nil {
 		a.Outcome = "not a metadata document: " + httpx.Text(err.Error(), 120)
+		if object := bytes.TrimSpace(res.Body); json.Valid(object) && object[0] == '{' { // an invalid document is not an absent one
+			return false, &Error{Stage: stage, URL: address, Reason: a.Outcome, Section: specificationOf(stage) + " §2"}
+		}
 		return false, f.recordFailure(a)
 	}
 	if from, err := url.Parse(res.URL); stage == stageMetadata && (err != nil || !httpx.SameOrigin(from, u)) {
@@ -79,7 +84,7 @@ func (f *finder) fetchDocument(ctx context.Context, stage, address string, v any
 	return true, nil
 }
 
-// recordFailure records a Finding for a request that returned neither a document nor a 4xx status, so that the discovery continues with the
+// recordFailure records a Finding for a request that returned neither a document nor its absence, so that the discovery continues with the
 // next URL. With Strict, the result is an error.
 func (f *finder) recordFailure(a Attempt) error {
 	came := a.Outcome
@@ -97,14 +102,21 @@ func specificationOf(stage string) string {
 	return "RFC 8414"
 }
 
-// isAbsent reports whether the server answered every attempt of a stage with a 4xx status. After any other failure, the document may exist
-// although it could not be fetched.
+// isAbsent reports whether the server answered every attempt of a stage that there is no document. After any other failure, the document may
+// exist although it could not be fetched.
 func (f *finder) isAbsent(stage string) bool {
 	return !slices.ContainsFunc(f.r.Attempts, func(a Attempt) bool { return a.Stage == stage && !a.isRefused() })
 }
 
-// isRefused reports whether the server answered with a 4xx status.
-func (a Attempt) isRefused() bool { return a.Status/100 == 4 }
+// isRefused reports whether the server answered that there is no document: with a 4xx status, except those that ask the client to try again.
+func (a Attempt) isRefused() bool {
+	return a.Status/100 == 4 && a.Status != http.StatusRequestTimeout && a.Status != http.StatusTooEarly && a.Status != http.StatusTooManyRequests
+}
+
+// hasServerError reports whether a server answered with a status that says neither that there is a document nor that there is none.
+func (a Attempt) hasServerError() bool {
+	return a.Status != 0 && a.Status != http.StatusOK && !a.isRefused()
+}
 
 // innermostError returns the text of the innermost part of a network error. The outer parts repeat the URL, which is printed separately.
 func innermostError(err error) string {

@@ -70,6 +70,10 @@ func (f *finder) fetchResourceAt(ctx context.Context, address string) (bool, err
 		quirk, why = "", fmt.Sprintf("resource is %q, a parent of the server's URL or that URL with another query, which only the server's own well-known URL may claim; expected %q",
 			httpx.Text(m.Resource, 200), f.r.URL)
 	}
+	if (quirk == "resource_parent" || quirk == "resource_query") && f.ownOriginFailed() {
+		quirk, why = "", fmt.Sprintf("resource is %q, a parent of the server's URL or that URL with another query, and another metadata URL of the server failed; expected %q",
+			httpx.Text(m.Resource, 200), f.r.URL)
+	}
 	if other, refused := checkResource(m.Resource, f.endpoint); refused == "" && other == "" {
 		quirk, why = "", ""
 	}
@@ -106,6 +110,14 @@ func (f *finder) isOwnWellKnown(address string) bool {
 	}
 	bare := url.URL{Scheme: f.server.Scheme, Host: f.server.Host}
 	return slices.Contains(wellKnownURLs(f.server, "oauth-protected-resource"), bare.String()+strings.TrimSuffix(u.EscapedPath(), "/"))
+}
+
+// ownOriginFailed reports whether a metadata URL on the server's origin failed, so that metadata for exactly the server's URL may exist there.
+func (f *finder) ownOriginFailed() bool {
+	return slices.ContainsFunc(f.r.Attempts, func(a Attempt) bool {
+		u, err := url.Parse(a.URL)
+		return a.Stage == stageResource && (a.Status == 0 || a.hasServerError()) && err == nil && httpx.SameOrigin(u, f.server)
+	})
 }
 
 // hasQueryOf reports whether every parameter in the query of part is in the query of whole, with the same values.

@@ -90,7 +90,8 @@ func (m ServerMetadata) URLs() []string {
 }
 
 // fetchMetadata fetches the metadata of the authorization server. Without Options.Issuer, fetchMetadata tries the resource's authorization
-// servers in order until it finds metadata. If a document fails a check, the search ends with an error.
+// servers in order until it finds metadata. If a document fails a check, or an authorization server answers only with server errors, the
+// search ends with an error.
 func (f *finder) fetchMetadata(ctx context.Context) error {
 	issuers := f.r.Resource.AuthorizationServers
 	if f.o.Issuer != "" {
@@ -105,6 +106,10 @@ func (f *finder) fetchMetadata(ctx context.Context) error {
 		found, err := f.fetchMetadataOf(ctx, issuer)
 		if found || err != nil {
 			return err
+		}
+		if slices.ContainsFunc(f.r.Attempts, func(a Attempt) bool { return a.Stage == stageMetadata && a.hasServerError() }) {
+			issuers = []string{issuer}
+			break
 		}
 	}
 	return &Error{Stage: stageMetadata, Reason: "no document of " + quoteAll(issuers), Section: "RFC 8414 §3"}
