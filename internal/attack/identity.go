@@ -72,6 +72,8 @@ func identity() []Attack {
 		spoilt("identity", "authorize-dot", "the name of a parameter of the authorization endpoint is client.id, which PHP reads as client_id", "metadata:set.authorization_endpoint="+word(AS+"/authorize?client.id=evil")),
 		spoilt("identity", "authorize-bracket", "the name of a parameter of the authorization endpoint is client_id], which Rack reads as client_id", "metadata:set.authorization_endpoint="+word(AS+"/authorize?client_id%5D=evil")),
 		spoilt("identity", "authorize-bracketed", "the name of a parameter of the authorization endpoint is [request_uri], which the Node package qs reads as request_uri", "metadata:set.authorization_endpoint="+word(AS+"/authorize?[request_uri]="+Evil)),
+		spoilt("identity", "authorize-nonce", "the authorization endpoint contains a parameter nonce[], which a server could read instead of the nonce of the login", "metadata:set.authorization_endpoint="+word(AS+"/authorize?nonce[]=evil")),
+		spoilt("identity", "device-number", "the code that the user enters at a device login is a short form of an IP address", "device_authorization:set.user_code="+word("127.1")),
 		spoilt("identity", "device-address", "the code that the user enters at a device login is the URL of another server without its scheme", "device_authorization:set.user_code="+word("evil.example/device")),
 		spoilt("identity", "device-elsewhere", "the verification URL of a device login is on another origin", "device_authorization:del=verification_uri_complete,set.interval=60,set.verification_uri="+word(Evil+"/device")),
 		spoilt("identity", "device-elsewhere-typed", "the verification URL without the code is on another origin, but the URL with the code is not", "device_authorization:set.interval=60,set.verification_uri="+word(Evil+"/device")),
@@ -100,6 +102,7 @@ func identity() []Attack {
 				return answer
 			}},
 		iss("foreign", "the authorization response has the iss of another authorization server", Evil),
+		iss("sentence", "the iss of the authorization response is a URL and a message to the user", Evil+" call 555-0100 now"),
 		iss("case", "the iss of the authorization response differs in letter case", "https://AS.attack.example"),
 		iss("slash", "the iss of the authorization response differs in a trailing slash", AS+"/"),
 		iss("port", "the iss of the authorization response differs in the port", AS+":443"),

@@ -27,6 +27,7 @@ func tokens() []Attack {
 	return []Attack{
 		answer("newline", "the access token contains a line break and a header", `{"access_token":"abcdefgh\r\nX-Injected: yes","token_type":"Bearer"}`),
 		answer("refresh-newline", "the refresh token contains a line break and a header", `{"access_token":"abcdefgh","refresh_token":"r\r\nX-Injected: yes","token_type":"Bearer"}`),
+		answer("dpop-without-key", "the token response has token_type DPoP, although the login has no key", `{"access_token":"abcdefgh","token_type":"DPoP"}`),
 		answer("mac", "the token response has token_type mac", `{"access_token":"abcdefgh","token_type":"mac"}`),
 		answer("missing", "the token response contains no access token", `{"token_type":"Bearer"}`),
 		{Name: "token/reflected", What: "the token endpoint repeats the request's form and Authorization header in its error", At: "POST " + tokenPath, Do: reflect},

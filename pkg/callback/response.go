@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"mcpauth/internal/httpx"
@@ -114,7 +115,11 @@ func checkIssuer(query url.Values, e Expect) error {
 	case !query.Has("iss"):
 		return fmt.Errorf("%w: the metadata announces iss, but the response has none (RFC 9207 §2.4)", ErrIssuer)
 	case iss != e.Issuer:
-		return fmt.Errorf("%w: iss is %q, expected %q (RFC 9207 §2.4)", ErrIssuer, e.text(iss, 200), e.Issuer)
+		shown := "not a URL"
+		if _, err := httpx.CheckServer(iss); err == nil { // any other text could be a message to the user
+			shown = strconv.Quote(e.text(iss, 200))
+		}
+		return fmt.Errorf("%w: iss is %s, expected %q (RFC 9207 §2.4)", ErrIssuer, shown, e.Issuer)
 	}
 	return nil
 }

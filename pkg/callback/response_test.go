@@ -52,6 +52,10 @@ func TestErrorOfAForeignIssuerIsNotShown(t *testing.T) {
 	if !errors.Is(err, ErrIssuer) || strings.Contains(err.Error(), "canary") {
 		t.Errorf("got %v", err)
 	}
+	_, err = Parse("state=s-1&iss=https://evil.example.com+Call+555-0100+now", expect)
+	if !errors.Is(err, ErrIssuer) || strings.Contains(err.Error(), "555") {
+		t.Errorf("a sentence: got %v", err)
+	}
 }
 
 func TestAuthorizationError(t *testing.T) {

@@ -795,7 +795,7 @@ func TestMetadataRedirectedAway(t *testing.T) {
 
 func TestReservedIn(t *testing.T) {
 	for query, want := range map[string]string{
-		"": "", "x=1&tenant=a": "", "prompt=login": "", "client_id=a": "client_id", "x=1&state": "state", "a;scope=b": "scope", "re%73ource=x": "resource",
+		"": "", "x=1&tenant=a": "", "prompt=login&nonce=x": "nonce", "nonce[]=x": "nonce[]", "prompt=login": "", "client_id=a": "client_id", "x=1&state": "state", "a;scope=b": "scope", "re%73ource=x": "resource",
 		"REDIRECT_URI=x": "REDIRECT_URI", "%zz=1&code_challenge=a": "code_challenge", "clientId=1": "clientId", "request_uri=x": "request_uri",
 		"client_id%00=a": "client_id\x00", "client_id[]=a": "client_id[]", "client%5Bid=a": "client[id", "x[client_id]=a": "x[client_id]", "client.id=a": "client.id",
 		"redirect+uri=a": "redirect uri", "state%C3%A9=a": "stateé", "client_id%5D=a": "client_id]", "[client_id]=a": "[client_id]",

@@ -95,7 +95,7 @@ func (m ServerMetadata) URLs() []string {
 func (f *finder) fetchMetadata(ctx context.Context) error {
 	issuers := f.r.Resource.AuthorizationServers
 	if f.o.Issuer != "" {
-		i := slices.IndexFunc(issuers, func(s string) bool { return sameIssuer(s, f.o.Issuer) })
+		i := slices.IndexFunc(issuers, func(s string) bool { return SameIssuer(s, f.o.Issuer) })
 		if i < 0 {
 			return &Error{Stage: stageResource, URL: f.r.ResourceMetadataURL, Err: ErrNotNamed, Section: "RFC 9728 §7.6",
 				Reason: fmt.Sprintf("authorization_servers is %s, expected %q", quoteAll(issuers), f.o.Issuer), Named: issuers}
@@ -152,7 +152,7 @@ func (f *finder) acceptMetadata(m ServerMetadata, issuer, address string) error 
 	}
 	switch {
 	case m.Issuer == issuer:
-	case sameIssuer(m.Issuer, issuer):
+	case SameIssuer(m.Issuer, issuer):
 		if err := f.recordDeviation(address, Finding{stageMetadata, "issuer_slash", fmt.Sprintf("issuer is %q for %q", m.Issuer, issuer), issuerSection}, ErrIssuer); err != nil {
 			return err
 		}
@@ -227,12 +227,13 @@ func lettersAndDigits(text string) string {
 	}, strings.ToLower(text))
 }
 
-// requestParams are the letters and digits of the parameters that an authorization request or its extensions set.
+// requestParams are the letters and digits of the parameters that an authorization request or its extensions set. The list does not contain
+// prompt, because honest servers put it into the URL of their endpoint.
 var requestParams = []string{"responsetype", "clientid", "redirecturi", "scope", "state", "codechallenge", "codechallengemethod", "resource",
-	"responsemode", "request", "requesturi", "dpopjkt"}
+	"responsemode", "request", "requesturi", "dpopjkt", "nonce"}
 
-// sameIssuer compares two issuers as strings. If an issuer has no path, a trailing slash is ignored, because servers use it inconsistently.
-func sameIssuer(a, b string) bool {
+// SameIssuer compares two issuers as strings. If an issuer has no path, a trailing slash is ignored, because servers use it inconsistently.
+func SameIssuer(a, b string) bool {
 	if a == b {
 		return true
 	}
@@ -246,7 +247,7 @@ func sameIssuer(a, b string) bool {
 func (f *finder) discoverLegacy(ctx context.Context) error {
 	origin := (&url.URL{Scheme: f.server.Scheme, Host: f.server.Host}).String()
 	f.r.Legacy, f.r.ResourceID = true, f.r.URL
-	if f.o.Issuer != "" && !sameIssuer(f.o.Issuer, origin) {
+	if f.o.Issuer != "" && !SameIssuer(f.o.Issuer, origin) {
 		given := Finding{stageResource, "issuer_given", "no protected resource metadata; using the given issuer: " + f.o.Issuer, locationSection}
 		if err := f.recordDeviation("", given, ErrUnnamed); err != nil {
 			return err

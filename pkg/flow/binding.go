@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"mcpauth/pkg/dcr"
+	"mcpauth/pkg/discovery"
 	"mcpauth/pkg/keystore"
 	"mcpauth/pkg/token"
 )
@@ -176,10 +177,11 @@ func (b *secretBindings) bindSecret(s userSecret, allowOther bool) error {
 		}
 		known = slices.Clone(b.Issuers[older])
 	}
-	if slices.Contains(b.Issuers[hash], s.recipient) {
+	isRecipient := func(issuer string) bool { return discovery.SameIssuer(issuer, s.recipient) }
+	if slices.ContainsFunc(b.Issuers[hash], isRecipient) {
 		return nil
 	}
-	if len(known) > 0 && !slices.Contains(known, s.recipient) && !allowOther {
+	if len(known) > 0 && !slices.ContainsFunc(known, isRecipient) && !allowOther {
 		return fmt.Errorf("%w: the %s was first used with %q, but would now go to %q (MCP Authorization Server Binding)", ErrIssuerChanged, s.what, known[0], s.recipient)
 	}
 	b.Issuers[hash], b.changed = mergeLists(known, []string{s.recipient}), true
@@ -206,7 +208,7 @@ func (b *secretBindings) hash(value string) (string, error) {
 // Authorization Server Binding). The user can accept the change. For registered clients, dcr.Resolve enforces the same rule.
 func checkSameIssuer(d loginDraft) error {
 	client, issuer := d.old.Client, d.found.Server.Issuer
-	if client.Kind != dcr.Preregistered || client.Issuer == "" || client.Issuer == issuer || d.t.ClientID != client.ID || d.o.AcceptNewIssuer || d.o.IssuerGiven {
+	if client.Kind != dcr.Preregistered || client.Issuer == "" || discovery.SameIssuer(client.Issuer, issuer) || d.t.ClientID != client.ID || d.o.AcceptNewIssuer || d.o.IssuerGiven {
 		return nil
 	}
 	return fmt.Errorf("%s: %w: it was %q at the last login and is now %q; client %q was registered with the old one (MCP Authorization Server Binding)",

@@ -193,3 +193,21 @@ func TestDamagedBindings(t *testing.T) {
 		}
 	}
 }
+
+// An issuer without a path is the same with and without a trailing slash, as in the discovery.
+func TestSlashOfAnIssuer(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, demo.Options{})
+	for _, provider := range []string{"https://idp.example", "https://idp.example/"} {
+		target := Target{URL: "https://a", Settings: Settings{IDP: IDP{Issuer: provider, ClientSecret: "secret-of-the-client"}}}
+		if err := b.c.bindSecrets(ctx, target, "https://as.example", LoginOptions{}, true); err != nil {
+			t.Errorf("%s: %v", provider, err)
+		}
+	}
+	b.t.Settings = Settings{Grant: GrantClientCredentials, ClientID: "demo-basic", ClientSecret: "demo-cs-basic", Scopes: []string{"notes:read"}}
+	b.login(t)
+	b.set(t, `metadata:set.issuer="`+b.Issuer()+`/"`)
+	if s, err := b.c.Login(ctx, b.t, LoginOptions{}); err != nil || s.Issuer != b.Issuer()+"/" {
+		t.Errorf("the authorization server adds a slash: %v, %v", s.Issuer, err)
+	}
+}

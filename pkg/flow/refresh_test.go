@@ -150,3 +150,16 @@ func TestRefusalForGood(t *testing.T) {
 		}
 	}
 }
+
+// An authorization server for machines has no authorization endpoint. A renewal still finds its moved token endpoint.
+func TestTokenEndpointOfMachinesMoves(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, demo.Options{})
+	b.set(t, "metadata:del=authorization_endpoint")
+	b.t.Settings = Settings{Grant: GrantClientCredentials, ClientID: "demo-basic", ClientSecret: "demo-cs-basic", Scopes: []string{"notes:read"}}
+	b.login(t)
+	b.set(t, "token_path=moved/token")
+	if _, err := b.c.Refresh(ctx, b.t, 0); err != nil || b.stored(t).Endpoints.Token != b.Issuer()+"/moved/token" {
+		t.Errorf("got %v, token endpoint %s", err, b.stored(t).Endpoints.Token)
+	}
+}

@@ -125,15 +125,16 @@ func (e Endpoint) readTokenType(a *formResponse, m jsonObject) (string, error) {
 	got := m.stringMember("token_type")
 	is := func(name string) bool { return strings.EqualFold(got, name) }
 	switch {
-	case is("DPoP"):
+	case is("DPoP") && e.DPoP != nil:
 		return "DPoP", nil
 	case a.exchange && is("N_A"):
 		return "N_A", nil
 	case e.RequireDPoP:
 		// RFC 9449 §5: if token_type is not DPoP, the token is not bound to the key, and anyone who steals the token can use it.
 		return "", a.spentError(ErrDowngrade, fmt.Sprintf("token_type is %s, expected \"DPoP\" (RFC 9449 §5)", quoted(got)))
-	case is("PoP"), is("mac"), is("hmac"):
-		// RFC 6749 §7.1: a client must not use a token whose type the client does not understand. PoP, mac and hmac are not bearer tokens.
+	case is("DPoP"), is("PoP"), is("mac"), is("hmac"):
+		// RFC 6749 §7.1: a client must not use a token whose type the client does not understand. These are not bearer tokens, and without a key,
+		// mcpauth cannot use a token of the type DPoP.
 		return "", a.malformedError(fmt.Sprintf("token_type is %s, expected \"Bearer\" (RFC 6749 §7.1)", quoted(got)))
 	case !is("Bearer"):
 		return "Bearer", e.reportDeviation(a, "token_type", fmt.Sprintf("token_type is %s, expected \"Bearer\" (RFC 6749 §7.1)", quoted(got)))

@@ -8,10 +8,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
-	"regexp"
+	"slices"
 	"strings"
-	"sync"
 
 	"mcpauth/internal/httpx"
 )
@@ -78,36 +78,38 @@ func checkAudiences(all []string, issuer, endpoint string) error {
 	return nil
 }
 
-// parseAudiences returns the values of aud, which is a string or a list of strings (RFC 7519 §4.1.3). For any other value, parseAudiences
-// returns a URL that matches no server.
+// parseAudiences returns the values of aud, which is a string or a list of strings (RFC 7519 §4.1.3), without empty values. For any other
+// value, parseAudiences returns a URL that matches no server.
 func parseAudiences(raw json.RawMessage) []string {
 	var one string
 	var list []string
 	switch {
 	case len(raw) == 0:
-		return nil
 	case json.Unmarshal(raw, &one) == nil:
-		return []string{one}
-	case json.Unmarshal(raw, &list) == nil:
-		return list
+		list = []string{one}
+	case json.Unmarshal(raw, &list) != nil:
+		list = []string{"https://" + string(raw)}
 	}
-	return []string{"https://" + string(raw)}
+	for i, audience := range list {
+		list[i] = strings.TrimSpace(audience)
+	}
+	return slices.DeleteFunc(list, func(audience string) bool { return audience == "" })
 }
 
 // mayMeanServer reports whether an audience may mean the authorization server. An audience that names no server may mean any server. Another
 // tenant has the same origin, so an audience must be the token endpoint, the issuer or a URL below the issuer. An audience without a path may
 // mean every tenant of its origin. Such an audience counts only if the issuer has no path either, or if the token endpoint is on this origin.
 func mayMeanServer(audience, issuer, endpoint string) bool {
-	address := strings.TrimSpace(audience)
-	if bare := strings.TrimLeft(address, "/"); strings.HasPrefix(address, "//") || hostName().MatchString(bare) {
-		address = "https://" + bare
+	if !namesServer(audience) {
+		return true
+	}
+	address := audience
+	if strings.HasPrefix(address, "//") || !strings.Contains(address, "://") {
+		address = "https://" + strings.TrimLeft(address, "/")
 	}
 	u, err := url.Parse(address)
 	if err != nil {
 		return false
-	}
-	if u.Scheme != "https" && u.Scheme != "http" && u.Host == "" || u.Scheme == "api" { // Microsoft Entra uses api://NAME
-		return true
 	}
 	own, err := url.Parse(issuer)
 	if err != nil {
@@ -130,8 +132,16 @@ func sameQuery(audience, own *url.URL) bool {
 	return audience.RawQuery == "" || audience.RawQuery == own.RawQuery
 }
 
-// hostName matches localhost, text that looks like a host name, such as sts.amazonaws.com, or like a host and a port, such as vault:8200.
-// hostName compiles its expression when it is first used, because most runs do not need it.
-var hostName = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`(?i)^(localhost|[^\s./:@?#]+((\.[^\s./:@?#]+)*\.([^\s./:@?#]+)?(:[0-9]+)?|:[0-9]+))([/?#]|$)`)
-})
+// namesServer reports whether an audience could be the URL, the host name or the IP address of a server. URNs, URIs of the scheme api, which
+// Microsoft Entra uses, and words such as my-service or spn:my-service name no server.
+func namesServer(audience string) bool {
+	text := strings.ToLower(audience)
+	if strings.HasPrefix(text, "urn:") || strings.HasPrefix(text, "api:") {
+		return false
+	}
+	host, _, _ := strings.Cut(text, "/")
+	_, noIP := netip.ParseAddr(host)
+	name, port, _ := strings.Cut(host, ":")
+	return strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`.@%\[`, r) }) || strings.Contains(text, "//") ||
+		noIP == nil || slices.Contains([]string{"localhost", "http", "https"}, name) || port != "" && strings.Trim(port, "0123456789") == ""
+}

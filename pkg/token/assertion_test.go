@@ -62,6 +62,30 @@ func TestAssertionIsForTheServer(t *testing.T) {
 		`{"aud":" sts.example"}`:                                      false,
 		`{"aud":"sts.example#x"}`:                                     false,
 		`{"aud":"sts_1.bücher.example"}`:                              false,
+		`{"aud":"fd00::1"}`:                                           false,
+		`{"aud":"fd00::1/token"}`:                                     false,
+		`{"aud":"[fd00::1]"}`:                                         false,
+		`{"aud":"url:https://evil.example"}`:                          false,
+		`{"aud":"host:evil.example"}`:                                 false,
+		`{"aud":"evil.example:https"}`:                                false,
+		`{"aud":"evil.example other.example"}`:                        false,
+		`{"aud":"as.example\tother"}`:                                 false,
+		`{"aud":"user@evil.example"}`:                                 false,
+		`{"aud":"user@evil"}`:                                         false,
+		`{"aud":"HTTP/evil.example"}`:                                 false,
+		`{"aud":"HTTPS:evil"}`:                                        false,
+		`{"aud":"https:/evil"}`:                                       false,
+		`{"aud":"evil。example"}`:                                      false,
+		`{"aud":"evil%2eexample"}`:                                    false,
+		`{"aud":"URN:example.com:service"}`:                           true,
+		`{"aud":"api:evil.example"}`:                                  true,
+		`{"aud":"spn:5f2d4a4e-1b1c-4a66-9a3f-0c8d6f1f2b3a"}`:          true,
+		`{"aud":"arn:aws:iam::123456789012:role/x"}`:                  true,
+		`{"aud":"team/my_service"}`:                                   true,
+		`{"aud":"5f2d4a4e-1b1c-4a66-9a3f-0c8d6f1f2b3a"}`:              true,
+		`{"aud":"1058374623"}`:                                        true,
+		`{"aud":" my-service "}`:                                      true,
+		`{"aud":["",null]}`:                                           true,
 		`{"aud":"api://workload"}`:                                    true,
 		`{"aud":"my-service"}`:                                        true,
 		`{}`:                                                          true,
@@ -105,7 +129,7 @@ func TestAssertionNamesAPartOfTheServer(t *testing.T) {
 // An ID-JAG without an audience is refused, because any authorization server could use it.
 func TestIDJAGHasAnAudience(t *testing.T) {
 	const issuer = "https://as.example"
-	for payload, ok := range map[string]bool{`{}`: false, `{"aud":[]}`: false, `{"aud":"https://as.example"}`: true, `{"aud":"https://x.example"}`: false} {
+	for payload, ok := range map[string]bool{`{}`: false, `{"aud":[]}`: false, `{"aud":null}`: false, `{"aud":""}`: false, `{"aud":[" "]}`: false, `{"aud":[null]}`: false, `{"aud":"https://as.example"}`: true, `{"aud":"https://x.example"}`: false} {
 		if err := CheckIDJAG(jwtOf(`{"alg":"ES256"}`, payload), issuer, issuer+"/token"); errors.Is(err, ErrAudience) == ok || (err == nil) != ok {
 			t.Errorf("%s: %v, want allowed %v", payload, err, ok)
 		}

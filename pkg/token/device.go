@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -20,8 +19,8 @@ const (
 )
 
 // isUserCode reports whether a code can be typed: up to five groups of ASCII letters and digits with a blank, '.', '_' or '-' between two
-// groups, at most 40 characters (RFC 8628 §6.1). A code with blanks or dots must not be an IP address or contain lower-case letters, because
-// it could be a sentence or a host name.
+// groups, at most 40 characters (RFC 8628 §6.1). A code with blanks or dots must not contain lower-case letters, and a code with dots must
+// contain a letter, because the code could be a sentence, a host name or an IP address.
 func isUserCode(s string) bool {
 	group, groups, lower := 0, 1, false // group is the length of the current group
 	for _, r := range s {
@@ -35,8 +34,8 @@ func isUserCode(s string) bool {
 			return false
 		}
 	}
-	_, notIP := netip.ParseAddr(s)
-	return group > 0 && groups <= 5 && len(s) <= 40 && notIP != nil && !(lower && strings.ContainsAny(s, " ."))
+	isNumber := strings.Contains(s, ".") && strings.Trim(s, "0123456789.") == ""
+	return group > 0 && groups <= 5 && len(s) <= 40 && !isNumber && !(lower && strings.ContainsAny(s, " ."))
 }
 
 // DeviceCode contains what the user needs to approve a device login (RFC 8628 §3.2). It does not contain device_code, which is a secret of

@@ -203,10 +203,10 @@ func TestDeviceContext(t *testing.T) {
 
 func TestUserCode(t *testing.T) {
 	for code, want := range map[string]bool{
-		"U": true, "WDJB-MJHT": true, "wdjb-mjht": true, "WDJB_MJHT": true, "WDJB.MJHT": true, "123 456 789": true, "123.456.789": true, "A-B C_D.E": true,
+		"U": true, "WDJB-MJHT": true, "wdjb-mjht": true, "WDJB_MJHT": true, "WDJB.MJHT": true, "123 456 789": true, "123.456.789": false, "A-B C_D.E": true,
 		strings.Repeat("U", 40): true, strings.Repeat("U", 41): false, "": false, "A-B-C-D-E-F": false, "A--B": false, "-A": false, "A-": false, "A ": false,
 		"123  456": false, "A/B": false, "A:B": false, "A@B": false, "A\tB": false, "\u2800": false, "A\u00a0B": false, "CALL +1 555": false,
-		"call 1 555": false, "evil.example": false, "198.51.100.7": false, "\uff21": false, "Ä": false,
+		"call 1 555": false, "evil.example": false, "198.51.100.7": false, "127.1": false, "1.2.3": false, "A1.2.3": true, "\uff21": false, "Ä": false,
 	} {
 		if got := isUserCode(code); got != want {
 			t.Errorf("%q: got %t", code, got)
