@@ -60,7 +60,7 @@ func (p *program) chooseFolder(override, xdg string, home ...string) (string, er
 		return local, nil
 	}
 	if base == "" {
-		return "", &configError{message: fmt.Sprintf("no folder for state: %s is not set to an absolute path", name), hint: "set " + name + ", or " + override}
+		return "", &configError{message: fmt.Sprintf("no folder for state: %s is not set to an absolute path", name), hint: "set " + name + ", or both MCPAUTH_STATE_DIR and MCPAUTH_KEYSTORE_DIR"}
 	}
 	return checkFolderOwner(dir, name)
 }
@@ -70,7 +70,7 @@ func (p *program) chooseFolder(override, xdg string, home ...string) (string, er
 func checkFolderOwner(dir, variable string) (string, error) {
 	if whose := config.NotRoots(dir); whose != "" {
 		return "", &configError{message: fmt.Sprintf("mcpauth runs as root, but %s is a folder of another user: %s; mcpauth does not touch it", variable, whose),
-			hint: "run it without sudo, or with sudo -H to store logins for root"}
+			hint: "run it without sudo, or with sudo -H to store logins for root, or set HOME, or both MCPAUTH_STATE_DIR and MCPAUTH_KEYSTORE_DIR, to a folder of root"}
 	}
 	return dir, nil
 }

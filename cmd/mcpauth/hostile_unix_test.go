@@ -438,7 +438,7 @@ func TestRootInAnotherHome(t *testing.T) {
 	chown(4242)
 	for _, args := range [][]string{{"login", u.good.URL()}, {"status"}, {"call", u.good.URL(), "whoami"}, {"logout", u.good.URL()}, {"trust", "--list"}, {"call", "x", "whoami"}} {
 		u.must(t, exitUsage, args...)
-		if !strings.Contains(u.stderr.String(), "runs as root, but HOME is a folder of another user") {
+		if !strings.Contains(u.stderr.String(), "runs as root, but HOME is a folder of another user") || !strings.Contains(u.stderr.String(), "both MCPAUTH_STATE_DIR and MCPAUTH_KEYSTORE_DIR, to a folder of root") {
 			t.Errorf("%q: %s", args, u.stderr.String())
 		}
 	}

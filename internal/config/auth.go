@@ -64,6 +64,8 @@ func (d *document) readAuth(block string, v hujson.Value, a *Auth, keys []string
 			err = d.fault(m.Name.StartOffset, "auth has no member %q; it has %s", name, strings.Join(keys, ", "))
 		case name == "authServerMetadataUrl":
 			a.Unused = "oauth.authServerMetadataUrl"
+		default:
+			err = d.checkSpelling(m.Name, keys)
 		}
 		if err != nil {
 			return nil, err

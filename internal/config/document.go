@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tailscale/hujson"
@@ -66,6 +67,9 @@ func parse(path string, data []byte) (*File, error) {
 	}
 	f := &File{Path: path, Servers: map[string]Entry{}}
 	for _, m := range top.Members {
+		if err := d.checkSpelling(m.Name, []string{"mcpServers", "servers"}); err != nil {
+			return nil, err
+		}
 		if name := memberName(m.Name); name != "mcpServers" && name != "servers" {
 			continue
 		}
@@ -107,6 +111,14 @@ func (d *document) readEntry(name string, v hujson.Value) (Entry, error) {
 		e.Skipped = "it is a local program"
 		return e, nil
 	}
+	for _, m := range v.Value.(*hujson.Object).Members {
+		if err := d.checkSpelling(m.Name, entryKeys); err != nil {
+			return e, err
+		}
+		if word := memberName(m.Name); word != "scope" && slices.Contains(authKeys, word) { // other clients may use scope for something else
+			return e, d.fault(m.Name.StartOffset, "%s is a member of auth, not of the entry", word)
+		}
+	}
 	if name == "" || strings.HasPrefix(name, "-") || strings.Contains(name, "://") { // on the command line, mcpauth would take such a name for a flag, a URL or a missing argument
 		e.Skipped = "its name is empty, begins with - or looks like a URL"
 		return e, nil
@@ -133,6 +145,19 @@ func (d *document) readEntry(name string, v hujson.Value) (Entry, error) {
 	}
 	e.Auth, err = d.readAuthMember(members)
 	return e, err
+}
+
+// entryKeys are the names of the members of an entry that mcpauth reads.
+var entryKeys = []string{"command", "disabled", "enabled", "url", "httpUrl", "serverUrl", "headers", "auth", "oauth"}
+
+// checkSpelling returns an error for a name that differs from a known name only in letter case. Such a setting must not count as absent.
+func (d *document) checkSpelling(name hujson.Value, known []string) error {
+	for _, word := range known {
+		if got := memberName(name); got != word && strings.EqualFold(got, word) {
+			return d.fault(name.StartOffset, "%q is spelt %q", got, word)
+		}
+	}
+	return nil
 }
 
 // isDisabled reports whether the entry is disabled: `disabled: true` (Cline, Windsurf, Kiro) or `enabled: false` (Codex, Goose).

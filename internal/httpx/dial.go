@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 )
 
@@ -43,8 +44,11 @@ func ProxyFor(req *http.Request) (*url.URL, error) {
 func BadProxy(getenv func(string) string) string {
 	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"} {
 		value := getenv(name)
-		_, err := url.Parse(value)
-		if _, bare := url.Parse("http://" + value); err != nil && bare != nil {
+		u, err := url.Parse(value)
+		if err != nil || u.Scheme == "" || u.Host == "" { // host:port
+			u, err = url.Parse("http://" + value)
+		}
+		if value != "" && (err != nil || u.Hostname() == "" || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme)) {
 			return name
 		}
 	}

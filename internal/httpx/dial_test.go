@@ -51,3 +51,17 @@ func fetch(t *testing.T, host, want string) {
 		t.Errorf("%s: %v, %s; want %s", host, err, fmt.Sprintf("%+v", res), want)
 	}
 }
+
+// A proxy is a URL or host:port. Go would ignore another value and send the requests past the proxy.
+func TestBadProxy(t *testing.T) {
+	for value, bad := range map[string]bool{
+		"": false, "proxy:8080": false, "proxy": false, "u:p@proxy:1": false, "10.0.0.1:8080": false, "http://proxy": false, "https://u:p@proxy:1": false,
+		"socks5://proxy:1": false, "socks5h://[::1]:1": false,
+		"://x": true, "//host:1": true, "http:host:1": true, " ": true, "ftp://proxy": true,
+	} {
+		got := BadProxy(func(name string) string { return map[string]string{"HTTPS_PROXY": value}[name] })
+		if (got != "") != bad {
+			t.Errorf("%q: %q", value, got)
+		}
+	}
+}

@@ -253,7 +253,7 @@ func (s *testStore) tryPut(t *testing.T, key Key, secret string) (Record, error)
 	t.Helper()
 	unlock, err := s.Lock(t.Context(), key, LockCredential)
 	if err != nil {
-		t.Fatal(err)
+		return Record{}, err
 	}
 	defer unlock()
 	return s.Put(t.Context(), key, Record{Secret: []byte(secret), Public: fmt.Appendf(nil, `{"n":%d}`, len(secret))})
@@ -326,7 +326,7 @@ func wantErr(t *testing.T, err, want error) {
 	}
 }
 
-// files returns the sorted names of the files in a folder.
+// files returns the sorted names of the files in a folder, without the lock files beside the records.
 func files(t *testing.T, dir string) []string {
 	t.Helper()
 	list, err := os.ReadDir(dir)
@@ -335,7 +335,9 @@ func files(t *testing.T, dir string) []string {
 	}
 	var names []string
 	for _, f := range list {
-		names = append(names, f.Name())
+		if !strings.HasSuffix(f.Name(), ".record.lock") {
+			names = append(names, f.Name())
+		}
 	}
 	return names
 }

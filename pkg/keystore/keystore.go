@@ -136,7 +136,7 @@ func Open(o Options) (*Store, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Store{o: o, locks: localLocks{o.StateDir}, notes: localNotes{o.StateDir}}
+	s := &Store{o: o, locks: stateLocks(o.StateDir), notes: localNotes{o.StateDir}}
 	now := func() time.Time { return s.o.Now().UTC() }
 	env := env{index: index{dir: o.StateDir}, locks: s.locks, now: now, step: s.reached, notice: s.notice}
 	s.file = &fileStore{env: env, dir: o.Dir, keyFile: o.KeyFile}

@@ -37,11 +37,21 @@ func (s *Store) TryLock(ctx context.Context, key Key, purpose string) (unlock fu
 	return s.lock(ctx, key, purpose, false)
 }
 
-// lock acquires the lock on this machine and then, for the postgres store, the lock in the database. If wait is false, lock tries once.
+// lock acquires the lock in the state folder and then, for the postgres store, the lock in the database. For a record in a file, lock also
+// acquires a lock beside the record, because two processes with different state folders may use the same file. If wait is false, lock tries
+// once.
 func (s *Store) lock(ctx context.Context, key Key, purpose string, wait bool) (unlock func(), err error) {
-	free, err := s.locks.tryLock(key, purpose)
-	if wait && errors.Is(err, ErrBusy) {
-		free, err = s.locks.waitForLock(ctx, key, purpose)
+	free, err := s.locks.lock(ctx, key, purpose, wait)
+	if err == nil && (purpose == LockCredential || purpose == LockLogin) {
+		if b, _ := s.backendForReading(ctx, key); b == backend(s.file) {
+			freeState := free
+			freeFile, err := s.file.locksBeside().lock(ctx, key, purpose, wait)
+			if err != nil {
+				freeState()
+				return nil, withOp("lock", "", err)
+			}
+			free = func() { freeFile(); freeState() }
+		}
 	}
 	if err == nil && s.postgres != nil {
 		free, err = s.postgres.lock(ctx, key, purpose, s.locks.path(key, purpose), free, wait)
@@ -62,10 +72,27 @@ func (s *Store) lock(ctx context.Context, key Key, purpose string, wait bool) (u
 
 // localLocks are the locks on this machine: one flock per key and purpose. The kernel releases a lock when its process dies. Lock files are
 // never deleted: if a lock file were deleted while a process waits for its lock, two processes could hold the lock.
-type localLocks struct{ dir string }
+type localLocks struct {
+	dir    string // contains the folder, or is the folder
+	folder string
+	suffix string // differs between the two kinds of locks, so that their files differ even if the user gives one folder for both
+}
+
+func stateLocks(dir string) localLocks { return localLocks{dir, filepath.Join(dir, "locks"), ".lock"} }
+
+// locksBeside returns the locks in the folder of the records.
+func (f *fileStore) locksBeside() localLocks { return localLocks{f.dir, f.dir, ".record.lock"} }
 
 func (l localLocks) path(key Key, purpose string) string {
-	return filepath.Join(l.dir, "locks", key.name()+"."+purpose+".lock")
+	return filepath.Join(l.folder, key.name()+"."+purpose+l.suffix)
+}
+
+func (l localLocks) lock(ctx context.Context, key Key, purpose string, wait bool) (unlock func(), err error) {
+	unlock, err = l.tryLock(key, purpose)
+	if wait && errors.Is(err, ErrBusy) {
+		unlock, err = l.waitForLock(ctx, key, purpose)
+	}
+	return unlock, err
 }
 
 // waitForLock polls, because flock has no time limit. The pauses are random, so that many waiting processes do not try at the same time.
@@ -116,7 +143,7 @@ func (l localLocks) tryLock(key Key, purpose string) (unlock func(), err error) 
 // makeFile creates the lock file with mode 0600, whatever the umask.
 func (l localLocks) makeFile(key Key, purpose string) error {
 	path := l.path(key, purpose)
-	if err := ensureState(l.dir, filepath.Dir(path)); err != nil {
+	if err := ensureState(l.dir, l.folder); err != nil {
 		return err
 	}
 	info, err := os.Lstat(path)

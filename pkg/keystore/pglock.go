@@ -109,7 +109,7 @@ func (p *postgres) tryLock(ctx context.Context, s *lockSession, key Key, purpose
 		return taken == "t", err
 	}
 	claimed, err := runOrCreate(ctx, s.conn, `SELECT 1 FROM mcpauth_credentials WHERE name = $1 AND claim IS NOT NULL
-		AND split_part(claimed_by, ' ', 1) <> split_part($2::text, ' ', 1) AND claimed_at > now() - make_interval(secs => $3::float8)`, key.name(), s.machine, claimTime.Seconds())
+		AND split_part(claimed_by, ' ', 1) <> split_part($2::text, ' ', 1) AND claimed_at BETWEEN now() - make_interval(secs => $3::float8) AND now() + make_interval(secs => $3::float8)`, key.name(), s.machine, claimTime.Seconds())
 	if err != nil || len(claimed) == 0 {
 		return err == nil, err
 	}

@@ -267,7 +267,7 @@ func (p *postgres) parseConfig(ctx context.Context) (*pgconn.Config, error) {
 			return nil, err
 		}
 		if network == "unix" {
-			if err := checkSocket(address, os.Geteuid()); err != nil {
+			if err := checkSocket(conn, os.Geteuid()); err != nil {
 				conn.Close()
 				return nil, err
 			}

@@ -242,6 +242,24 @@ func TestHolderComesBackTooLate(t *testing.T) {
 	}
 }
 
+// A person who can write to the table cannot keep others from renewing a login for good.
+func TestClaimOfTheFuture(t *testing.T) {
+	address, key := schemaFor(t, t.TempDir())
+	a, b := machine(t, address, key), machine(t, address, key)
+	a.put(t, testKey(), "one")
+	unlock, _ := renewing(t, a)
+	defer unlock()
+	a.cutOff(t)
+	if _, err := a.postgres.plain(t, `UPDATE mcpauth_credentials SET claimed_at = 'infinity'`); err != nil {
+		t.Fatal(err)
+	}
+	free, err := b.TryLock(t.Context(), testKey(), LockCredential)
+	if err != nil {
+		t.Fatal(err)
+	}
+	free()
+}
+
 // plain runs a statement on a separate connection.
 func (p *postgres) plain(t *testing.T, sql string) ([][][]byte, error) {
 	conn, err := p.connect(t.Context())

@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/user"
-	"path/filepath"
 	"strconv"
 	"syscall"
 )
@@ -60,26 +60,29 @@ func readersOf(path string) string {
 	return fmt.Sprintf("the mode %04o of %s lets other users read the key; close it: chmod 600 %[2]s", info.Mode().Perm(), path)
 }
 
-// checkSocket rejects a socket that another user may have created to obtain the database password. A socket is accepted if its owner is
-// root, uid or postgres. If another user owns the socket, checkSocket rejects it below a world-writable folder, such as /tmp.
-func checkSocket(path string, uid int) error {
-	info, err := os.Lstat(path)
+// checkSocket rejects the connection to a socket of another user, who may have created the socket to obtain the database password. The owner
+// of the connected process counts, because a path may lead elsewhere a moment later. root, uid and the accounts of PostgreSQL are accepted.
+func checkSocket(conn net.Conn, uid int) error {
+	socket, ok := conn.(syscall.Conn)
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	raw, err := socket.SyscallConn()
 	if err != nil {
 		return err
 	}
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || stat.Uid == 0 || int(stat.Uid) == uid {
+	var peer uint32
+	var peerErr error
+	if err := raw.Control(func(fd uintptr) { peer, peerErr = peerOf(int(fd)) }); err != nil || peerErr != nil {
+		return errors.Join(err, peerErr)
+	}
+	if peer == 0 || int(peer) == uid {
 		return nil
 	}
-	if u, err := user.LookupId(strconv.Itoa(int(stat.Uid))); err == nil && u.Username == "postgres" {
+	if u, err := user.LookupId(strconv.Itoa(int(peer))); err == nil && (u.Username == "postgres" || u.Username == "pgbouncer") {
 		return nil
 	}
-	for folder := filepath.Dir(path); folder != filepath.Dir(folder); folder = filepath.Dir(folder) {
-		if info, err := os.Stat(folder); err != nil || info.Mode().Perm()&0o002 != 0 {
-			return fmt.Errorf("%w: the socket %s belongs to user %d, and every user can create sockets in %s; specify the host of the database", errDistrust, path, stat.Uid, folder)
-		}
-	}
-	return nil
+	return fmt.Errorf("%w: the socket %s belongs to user %d; specify the host of the database", errDistrust, conn.RemoteAddr(), peer)
 }
 
 // makePrivateFolder creates a folder that only the user can access.

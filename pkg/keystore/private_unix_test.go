@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -60,26 +61,62 @@ func TestSocketOfAStranger(t *testing.T) {
 	}
 	defer os.RemoveAll(folder)
 	path := filepath.Join(folder, ".s.PGSQL.5432")
+	link := filepath.Join(folder, "link") // the owner of the process counts, not the path
+	if err := os.Symlink(folder, link); err != nil {
+		t.Fatal(err)
+	}
 	l, err := net.Listen("unix", path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if os.Geteuid() == 0 {
-		if err := os.Chown(path, 12345, -1); err != nil {
-			t.Fatal(err)
-		}
+	conn, err := net.Dial("unix", filepath.Join(link, filepath.Base(path)))
+	if err != nil {
+		t.Fatal(err)
 	}
-	if err := checkSocket(path, os.Geteuid()+1); !errors.Is(err, errDistrust) {
-		t.Errorf("%v", err)
-	}
-	own := os.Geteuid()
-	if own == 0 {
-		own = 12345
-	}
-	if err := checkSocket(path, own); err != nil {
+	defer conn.Close()
+	if err := checkSocket(conn, os.Geteuid()); err != nil {
 		t.Errorf("my own: %v", err)
 	}
+	if os.Geteuid() != 0 { // root is accepted for every user
+		if err := checkSocket(conn, os.Geteuid()+1); !errors.Is(err, errDistrust) {
+			t.Errorf("%v", err)
+		}
+		return
+	}
+	if err := os.Chmod(folder, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	theirsAt := filepath.Join(folder, "theirs")
+	stranger, err := asUser(12345, func() (net.Listener, error) { return net.Listen("unix", theirsAt) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stranger.Close()
+	// no folder of the path can be written by everybody now, and the path seems to lead to a socket of root
+	if err := errors.Join(os.Chmod(folder, 0o755), os.Chown(theirsAt, 0, 0)); err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := net.Dial("unix", filepath.Join(link, "theirs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer theirs.Close()
+	if err := checkSocket(theirs, 0); !errors.Is(err, errDistrust) {
+		t.Errorf("%v", err)
+	}
+}
+
+// asUser runs f as another user. Only the thread of f changes its user.
+func asUser(uid uintptr, f func() (net.Listener, error)) (net.Listener, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	const same = ^uintptr(0)
+	if _, _, errno := syscall.RawSyscall(syscall.SYS_SETRESUID, same, uid, same); errno != 0 {
+		return nil, errno
+	}
+	defer syscall.RawSyscall(syscall.SYS_SETRESUID, same, 0, same)
+	return f()
 }
 
 // A pipe in place of a file of the connection does not hold the store past its time limit.
@@ -102,5 +139,38 @@ func TestPasswordFileIsAPipe(t *testing.T) {
 	}
 	if f, err := os.OpenFile(pipe, os.O_WRONLY|syscall.O_NONBLOCK, 0); err == nil { // ends the reader
 		f.Close()
+	}
+}
+
+// A key file may become a named pipe at any time. Reading it ends at once.
+func TestKeyFileBecomesAPipe(t *testing.T) {
+	dir := t.TempDir()
+	key, pipe, spare := identity(t, dir, "key", false), filepath.Join(dir, "pipe"), filepath.Join(dir, "spare")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				_, _, _ = os.Rename(key, spare), os.Rename(pipe, key), os.Rename(spare, pipe)
+			}
+		}
+	}()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 5000 {
+			_, _ = readKeys(key)
+		}
+	}()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Error("hangs")
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"net"
 	"os"
 	"runtime"
 	"strings"
@@ -160,7 +161,7 @@ func checkOwner(path string, info fs.FileInfo, forbiddenBits fs.FileMode) error 
 func checkWriters(string, fs.FileInfo) error { return nil }
 
 // checkSocket does nothing, because PostgreSQL has no default socket on Windows.
-func checkSocket(string, int) error { return nil }
+func checkSocket(net.Conn, int) error { return nil }
 
 // readersOf returns "", because files have no mode on Windows.
 func readersOf(string) string { return "" }

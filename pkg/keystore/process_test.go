@@ -218,6 +218,50 @@ func TestLockOfAStoppedProcess(t *testing.T) {
 	wantErr(t, err, ErrBusy)
 }
 
+// Two processes may have different state folders and the same folder of records. They exclude each other too.
+func TestLockBesideTheRecord(t *testing.T) {
+	root := t.TempDir()
+	open := func(state, dir string) *Store {
+		t.Helper()
+		s, err := Open(Options{Backend: File, StateDir: filepath.Join(root, state), Dir: filepath.Join(root, dir)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	a, b := open("x1", "keys"), open("x2", "keys")
+	for _, purpose := range []string{LockCredential, LockLogin} {
+		unlock, err := a.Lock(t.Context(), testKey(), purpose)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.TryLock(t.Context(), testKey(), purpose); !errors.Is(err, ErrBusy) {
+			t.Errorf("%s: %v", purpose, err)
+		}
+		if again, err := open("x2", "others").TryLock(t.Context(), testKey(), purpose); err != nil {
+			t.Errorf("%s of another record: %v", purpose, err)
+		} else {
+			again()
+		}
+		unlock()
+		if unlock, err = b.TryLock(t.Context(), testKey(), purpose); err != nil {
+			t.Errorf("%s, free again: %v", purpose, err)
+		} else {
+			unlock()
+		}
+	}
+	if unlock, err := open("one", "one").TryLock(t.Context(), testKey(), LockLogin); err != nil {
+		t.Errorf("one folder for both: %v", err)
+	} else {
+		unlock()
+	}
+	if unlock, err := open("one", "one/locks").TryLock(t.Context(), testKey(), LockLogin); err != nil {
+		t.Errorf("records in the folder of the locks: %v", err)
+	} else {
+		unlock()
+	}
+}
+
 // If another process holds LockLogin, Lock waits until the context ends. When that process is killed, the lock is free.
 func TestLockOfAnotherProcess(t *testing.T) {
 	dir := t.TempDir()

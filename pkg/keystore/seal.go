@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"syscall"
 
 	"filippo.io/age"
 )
@@ -39,21 +40,14 @@ type ageKeys struct {
 // readKeys reads the key file. The file must be a regular file, because opening a pipe can block. No other user may be able to write the
 // file.
 func readKeys(keyFile string) (*ageKeys, error) {
-	info, err := os.Stat(keyFile)
-	if err == nil && !info.Mode().IsRegular() {
-		err = errors.New("it is not a regular file")
-	}
+	file, err := os.OpenFile(keyFile, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err == nil {
-		err = checkWriters(keyFile, info)
-	}
-	var file *os.File
-	if err == nil {
-		file, err = os.Open(keyFile)
+		defer file.Close()
+		err = checkKeyFile(file)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrKeyFile, keyFile, withoutPath(err))
 	}
-	defer file.Close()
 	ids, err := age.ParseIdentities(io.LimitReader(file, 1<<20))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s is not an age identity", ErrKeyFile, keyFile) // the parser's error may quote the key
@@ -73,6 +67,18 @@ func readKeys(keyFile string) (*ageKeys, error) {
 		k.recipients, k.authKeys = append(k.recipients, to), append(k.authKeys, hmacOf([]byte(text), "mcpauth: key that authenticates sealed data"))
 	}
 	return k, nil
+}
+
+// checkKeyFile checks the open file and not its path, at which another user may put another file between a check and the opening.
+func checkKeyFile(file *os.File) error {
+	info, err := file.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		return errors.New("it is not a regular file")
+	}
+	if err != nil {
+		return err
+	}
+	return checkWriters(file.Name(), info)
 }
 
 func (k *ageKeys) decrypt(sealed []byte) ([]byte, error) {
