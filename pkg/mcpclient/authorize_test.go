@@ -318,8 +318,8 @@ func TestAuthorizeBodyBounded(t *testing.T) {
 	a := &reading{}
 	c := client(t, s, func(c *Client) { c.Auth = a })
 	c.Call(t.Context(), "add", Arguments{Args: sum})
-	if a.n != 64<<10 {
-		t.Errorf("read %d bytes, want 64 KiB", a.n)
+	if a.n != 1<<20 {
+		t.Errorf("read %d bytes, want 1 MiB", a.n)
 	}
 }
 
