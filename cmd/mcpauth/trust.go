@@ -120,9 +120,8 @@ func (f trustedFile) hasMovedFile(files map[string]string) bool {
 	return false
 }
 
-// checkApproved checks a client key or an assertion of a login that was made with a project's file. checkApproved returns an error if another
-// user can replace the file, or if its real path has changed since the login and no trusted project's file names the file with its new real
-// path.
+// checkApproved returns an error if another user can replace a client key or an assertion of a login that was made with a project's file, or
+// if its real path has changed since the login and no trusted project's file names the file with its new real path.
 func (p *program) checkApproved(what, file, approved, real string) error {
 	switch reason := config.Exposed(real); {
 	case reason != "":
