@@ -107,7 +107,7 @@ func errorTable() []errorRow {
 		{isAny(keystore.ErrBusy), exitKeystore, "keystore", fixedHint("another mcpauth is working on this login: try again when it has finished")},
 		{isAny(keystore.ErrNewer), exitKeystore, "keystore", fixedHint("a newer mcpauth wrote it: use that version")},
 		{both(isAny(keystore.ErrCorrupt), inPostgres), exitKeystore, "keystore", fixedHint("delete this row of mcpauth_credentials in the database, then log in again")},
-		{both(isAny(keystore.ErrCorrupt), inNote), exitKeystore, "keystore", hintFrom(noteHint)},
+		{both(isAny(keystore.ErrCorrupt), inFile), exitKeystore, "keystore", damagedFileHint},
 		{isAny(keystore.ErrCorrupt, flow.ErrCredential), exitKeystore, "keystore", anewHint},
 		{isAny(keystore.ErrUnwritable, keystore.ErrInsecure), exitKeystore, "keystore", fixedHint("MCPAUTH_STATE_DIR and MCPAUTH_KEYSTORE_DIR choose the folders")},
 
@@ -347,9 +347,20 @@ func inPostgres(err error) bool {
 	return ok && e.Backend == keystore.Postgres
 }
 
-// inNote reports whether an error is about a note in the store. A note does not belong to the tokens of a login, so that a new login would
-// not replace the note.
-func inNote(err error) bool {
+// damagedFile returns the file that contains a damaged note or record, or "". mcpauth logout cannot delete a note, nor a record whose name cannot
+// be read.
+func damagedFile(err error) string {
 	e, ok := errors.AsType[*keystore.Error](err)
-	return ok && e.Op == "note"
+	if ok && e.Op != "note" && e.Backend != keystore.File {
+		return ""
+	}
+	for ok && e.Path == "" { // an error about a list wraps those about its records
+		e, ok = errors.AsType[*keystore.Error](e.Err)
+	}
+	if !ok {
+		return ""
+	}
+	return e.Path
 }
+
+func inFile(err error) bool { return damagedFile(err) != "" }

@@ -12,7 +12,6 @@ import (
 	"mcpauth/internal/httpx"
 	"mcpauth/pkg/discovery"
 	"mcpauth/pkg/flow"
-	"mcpauth/pkg/keystore"
 	"mcpauth/pkg/mcpclient"
 	"mcpauth/pkg/token"
 )
@@ -144,8 +143,8 @@ func anewHint(a hintInput) string {
 	return "start over: mcpauth logout " + a.server + a.globalFlags() + ", then: " + a.loginLine()
 }
 
-func noteHint(_ hintInput, e *keystore.Error) string {
-	return "delete this file, so that mcpauth can start a new one: " + shellWord(e.Path)
+func damagedFileHint(a hintInput) string {
+	return "delete this file, and repeat the command: " + shellWord(damagedFile(a.err))
 }
 
 func elsewhereHint(a hintInput) string {

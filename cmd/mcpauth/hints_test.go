@@ -206,7 +206,7 @@ func mishaps() []mishap {
 
 		// The store.
 		{name: "there is no keychain", rows: "keystore.ErrUnavailable", args: login("--keystore", "keychain", "--name", "m"), exit: 6, code: "keystore", hint: "mcpauth login SERVER --name m --keystore file$"},
-		{name: "the stored record is damaged", rows: "keystore.ErrCorrupt", before: loggedIn, args: []string{"refresh", "SERVER"}, exit: 6, code: "keystore", hint: "mcpauth logout SERVER, then: mcpauth login SERVER$", pick: -1, goesOn: true,
+		{name: "the stored record is damaged", rows: "keystore.ErrCorrupt", before: loggedIn, args: []string{"refresh", "SERVER"}, exit: 6, code: "keystore", hint: "delete this file, and repeat the command: .*\\.credential$", nothing: true,
 			spoil: func(t *testing.T, u *unlucky) {
 				records, err := filepath.Glob(filepath.Join(u.env["HOME"], ".local", "share", "mcpauth", "*.credential"))
 				if err != nil || len(records) != 1 {

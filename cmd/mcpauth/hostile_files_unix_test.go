@@ -166,7 +166,7 @@ func TestEmptyNotes(t *testing.T) {
 			t.Fatal(err)
 		}
 		u.must(t, exitKeystore, command...)
-		if text := u.stderr.String(); !strings.Contains(text, "can start a new one: "+path) || strings.Contains(text, "logout") {
+		if text := u.stderr.String(); !strings.Contains(text, "repeat the command: "+path) || strings.Contains(text, "logout") {
 			t.Error(text)
 		}
 		if err := os.Remove(path); err != nil {
@@ -177,4 +177,26 @@ func TestEmptyNotes(t *testing.T) {
 	if n := u.good.Count("revoked"); n != 0 {
 		t.Errorf("%d tokens were revoked", n)
 	}
+}
+
+// A record whose login's name cannot be read is deleted by its file.
+func TestDamagedRecordOfAName(t *testing.T) {
+	t.Parallel()
+	u := newUser(t)
+	u.must(t, exitDone, "login", u.good.URL(), "--name", "d")
+	path := only(t, filepath.Join(u.home, ".local", "share", "mcpauth", "*.credential"))
+	if err := os.Truncate(path, 20); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"logout", "d"}, {"logout", "--all"}, {"login", u.good.URL(), "--name", "d"}} {
+		u.must(t, exitKeystore, args...)
+		if text := u.stderr.String(); !strings.HasSuffix(text, "repeat the command: "+path+"\n") {
+			t.Errorf("%q: %s", args, text)
+		}
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	u.must(t, exitDone, "login", u.good.URL(), "--name", "d")
+	u.must(t, exitDone, "logout", "--all")
 }
