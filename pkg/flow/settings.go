@@ -235,6 +235,7 @@ func (c *Client) validate(s Settings) error {
 	}{
 		{!slices.Contains(Grants(), grant), fmt.Sprintf("unknown grant %q", grant)},
 		{!slices.Contains([]DPoP{"", DPoPAuto, DPoPAlways, DPoPNever}, s.DPoP), fmt.Sprintf("dpop is auto, always or never, not %q", s.DPoP)},
+		{s.CallbackHost != "" && !slices.Contains(callbackHosts, s.CallbackHost), fmt.Sprintf("the host of the callback is 127.0.0.1 or localhost, not %q", s.CallbackHost)},
 		{s.ClientSecret != "" && s.ClientID == "", "a client secret needs the client id it belongs to"},
 		{s.ClientSecret != "" && s.ClientKeyFile != "", "a client authenticates with a secret or with a key, not both"},
 		{s.ClientKeyFile != "" && !hasClient, "a client key needs the client id it belongs to"},

@@ -197,3 +197,12 @@ func TestDifference(t *testing.T) {
 		t.Errorf("dpop auto would weaken the login: %q", name)
 	}
 }
+
+// A login with settings that cannot work fails before a request is sent.
+func TestValidateCallbackHost(t *testing.T) {
+	for host, valid := range map[string]bool{"": true, "127.0.0.1": true, "localhost": true, "0.0.0.0": false, "evil.example": false} {
+		if err := (&Client{}).validate(Settings{CallbackHost: host}); errors.Is(err, ErrOptions) == valid {
+			t.Errorf("%q: %v", host, err)
+		}
+	}
+}
