@@ -108,7 +108,7 @@ func (u *user) leftovers() []string {
 	var left []string
 	files, _ := os.ReadDir(u.secrets())
 	for _, f := range files {
-		if filepath.Ext(f.Name()) != ".credential" {
+		if ext := filepath.Ext(f.Name()); ext != ".credential" && ext != ".lock" {
 			left = append(left, f.Name())
 		}
 	}
