@@ -31,19 +31,19 @@ func TestLastWriteHangs(t *testing.T) {
 		interrupt  bool
 		code       int
 	}{
-		{"a name, at the limit", "status nobody --timeout 10ms", false, false, exitUsage},
+		{"a name, at the limit", "status nobody --timeout 1s", false, false, exitUsage},
 		{"a name, interrupted", "status nobody", false, true, exitInterrupted},
-		{"a flag, at the limit", "status nobody --keystore x --timeout 10ms", false, false, exitUsage},
+		{"a flag, at the limit", "status nobody --keystore x --timeout 1s", false, false, exitUsage},
 		{"an unknown flag, interrupted", "status --frobnicate", false, true, exitInterrupted},
 		{"an unknown command, interrupted", "frobnicate", false, true, exitInterrupted},
-		{"a missing command of exec, at the limit", "exec https://127.0.0.1:1/mcp --timeout 10ms -- nosuchcommand", false, false, exitUsage},
+		{"a missing command of exec, at the limit", "exec https://127.0.0.1:1/mcp --timeout 1s -- nosuchcommand", false, false, exitUsage},
 		{"a missing command of exec, interrupted", "exec https://127.0.0.1:1/mcp -- nosuchcommand", false, true, exitInterrupted},
-		{"a JSON error, at the limit", "status nobody --json --timeout 10ms", false, false, exitUsage},
+		{"a JSON error, at the limit", "status nobody --json --timeout 1s", false, false, exitUsage},
 		{"an error of the batch", "call nobody --batch -", false, true, exitInterrupted},
 		{"help, interrupted", "call --help", true, true, exitInterrupted},
 		{"the guide, interrupted", "", true, true, exitInterrupted},
 		{"the version, interrupted", "--version", true, true, exitInterrupted},
-		{"a script, at the limit", "completion bash --timeout 10ms", true, false, exitNetwork},
+		{"a script, at the limit", "completion bash --timeout 1s", true, false, exitNetwork},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
