@@ -11,10 +11,10 @@ import (
 // maxSends limits how often sendOnce sends a request whose server says that it did not process the request.
 const maxSends = 5
 
-// sendOnce sends a request so that a server processes it at most once. net/http would send a request with a body again, without a limit, if an
-// HTTP/2 server resets the stream with PROTOCOL_ERROR, although the server may have run a tool or used up a refresh token. sendOnce sends such
-// a request again only if it was not written to a connection that was idle before, or if the server says that it did not process the request
-// (RFC 9113 §8.7).
+// sendOnce sends a request with a body so that the server processes it at most once. If an HTTP/2 server resets the stream with PROTOCOL_ERROR,
+// net/http alone would send the request again and again, although the server may have run a tool or used up a refresh token. sendOnce sends the
+// request again in two cases: an idle connection turned out to be closed before anything was written, or the server says that it did not
+// process the request (RFC 9113 §8.7).
 func sendOnce(t *http.Transport, req *http.Request) (*http.Response, error) {
 	if req.Body == nil || req.Body == http.NoBody || req.GetBody == nil {
 		return t.RoundTrip(req)

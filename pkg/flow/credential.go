@@ -115,7 +115,8 @@ func (c credential) GoString() string { return c.String() }
 // plainCredential is a credential without its methods, for encoding.
 type plainCredential credential
 
-// UnmarshalJSON reads a record. It is decoded into one struct, because encoding/json is slow to prepare for a struct.
+// UnmarshalJSON reads a record, in the present form or in that of earlier versions. One struct has the fields of both forms, so that
+// encoding/json reads the record once.
 func (c *credential) UnmarshalJSON(data []byte) error {
 	record := struct {
 		*plainCredential
