@@ -42,7 +42,7 @@ func TestPowerShellScript(t *testing.T) {
 	}{
 		{"text=", false, true}, {"https://mcp.example.com:8443/mcp", false, true}, {"a b", false, false}, {`a"b`, true, false}, {`a b\`, true, false},
 		{`a\`, false, false}, {"$HOME", false, false}, {"$(ls)", false, false}, {"`ls`", false, false}, {"~", false, false}, {"@x", false, false}, {"#x", false, false},
-		{"a;ls", false, false}, {"a|ls", false, false}, {"a,b", false, false}, {"{x}", false, false}, {"%x", false, false}, {"n\u00e9", false, false}, {"it\u2019s", false, false},
+		{"--name", false, true}, {"-a.b", false, false}, {"--a:b", false, false}, {"a;ls", false, false}, {"a|ls", false, false}, {"a,b", false, false}, {"{x}", false, false}, {"%x", false, false}, {"n\u00e9", false, false}, {"it\u2019s", false, false},
 	} {
 		if leftOut.MatchString(tt.word) != tt.leftOut || plain.MatchString(tt.word) != tt.plain {
 			t.Errorf("%q: left out %v, plain %v", tt.word, leftOut.MatchString(tt.word), plain.MatchString(tt.word))

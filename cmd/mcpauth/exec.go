@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/urfave/cli/v2"
 
@@ -103,7 +104,7 @@ func addressVariable(word string) string {
 }
 
 // childEnvironment returns environ without the variables that contain secrets, and with a variable for each server's URL. A server can choose
-// a token that is a part of PATH, so a token counts only if it is a whole word of a value.
+// a token that is a part of PATH, so a token counts only if it is a whole word of a value, or such a word after "=".
 func (p *program) childEnvironment(environ []string, addresses map[string]string) []string {
 	names := []string{accessTokenVariable, "MCPAUTH_KEYSTORE_URL"}
 	if p.global.keystore == keystore.Postgres || p.getenv("MCPAUTH_KEYSTORE") == keystore.Postgres {
@@ -116,12 +117,20 @@ func (p *program) childEnvironment(environ []string, addresses map[string]string
 			return value != "" && (s == value || len(value) >= 8 && strings.Contains(s, value))
 		}
 		return slices.Contains(names, name) || strings.HasPrefix(name, "MCPAUTH_URL") || slices.Contains(p.secretEntries, entry) ||
-			slices.ContainsFunc(p.secrets, secret) || p.out.secrets.Holds(value) || c != nil && slices.ContainsFunc(strings.Fields(value), c.IsCredential)
+			slices.ContainsFunc(p.secrets, secret) || p.out.secrets.Holds(value) || c != nil && slices.ContainsFunc(strings.FieldsFunc(value, separatesWords), func(word string) bool {
+			_, assigned, _ := strings.Cut(word, "=")
+			return c.IsCredential(word) || c.IsCredential(assigned)
+		})
 	})
 	for name, address := range addresses {
 		environ = append(environ, name+"="+address)
 	}
 	return environ
+}
+
+// separatesWords reports whether a character separates words in a header, in JSON, in a query or in the words of a shell.
+func separatesWords(r rune) bool {
+	return unicode.IsSpace(r) || strings.ContainsRune("\"'`,;?&#|(){}[]<>\\", r)
 }
 
 // runChild runs the command and forwards signals to it. The terminal itself sends signals from the keyboard to both processes. A second

@@ -109,6 +109,7 @@ func errorTable() []errorRow {
 		{both(isAny(keystore.ErrCorrupt), inPostgres), exitKeystore, "keystore", fixedHint("delete this row of mcpauth_credentials in the database, then log in again")},
 		{both(isAny(keystore.ErrCorrupt), inFile), exitKeystore, "keystore", damagedFileHint},
 		{isAny(keystore.ErrCorrupt, flow.ErrCredential), exitKeystore, "keystore", anewHint},
+		{isAny(keystore.ErrMode), exitKeystore, "keystore", hintFrom(modeHint)},
 		{isAny(keystore.ErrUnwritable, keystore.ErrInsecure), exitKeystore, "keystore", fixedHint("MCPAUTH_STATE_DIR and MCPAUTH_KEYSTORE_DIR choose the folders")},
 
 		// Authorization.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"mcpauth/internal/httpx"
 	"mcpauth/pkg/discovery"
 	"mcpauth/pkg/flow"
+	"mcpauth/pkg/keystore"
 	"mcpauth/pkg/mcpclient"
 	"mcpauth/pkg/token"
 )
@@ -145,6 +147,14 @@ func anewHint(a hintInput) string {
 
 func damagedFileHint(a hintInput) string {
 	return "delete this file, and repeat the command: " + shellWord(damagedFile(a.err))
+}
+
+func modeHint(_ hintInput, e *keystore.Error) string {
+	mode := "600"
+	if info, err := os.Stat(e.Path); err == nil && info.IsDir() {
+		mode = "700"
+	}
+	return "chmod " + mode + " " + shellWord(e.Path)
 }
 
 func elsewhereHint(a hintInput) string {

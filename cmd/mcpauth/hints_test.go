@@ -233,6 +233,7 @@ var metElsewhere = map[string]string{
 	"keystore.ErrNewer":        "storetrouble_test.go; only a newer program helps",
 	"keystore.ErrUnwritable":   "storetrouble_test.go; names the variables",
 	"keystore.ErrInsecure":     "storetrouble_test.go; names the variables",
+	"keystore.ErrMode":         "storetrouble_test.go; the hint is a command of the system",
 	"keystore.ErrNotFound":     "the row of flow.ErrLoginRequired",
 	"token.ErrSecretRepeated":  "hostile_test.go; the hint of a public text: TestTypedValuesAreNoSecrets in pkg/flow",
 	"flow.ErrMoved":            "the tests of pkg/flow; another process must log in during the command",

@@ -564,7 +564,8 @@ func TestExecHidesItsVariables(t *testing.T) {
 	u.must(t, exitDone, "login", "p", "--config", config)
 	u.must(t, exitDone, "token", "p", "--config", config)
 	token := strings.TrimSpace(u.stdout.String())
-	u.env = append(u.env, "EXPORTED="+token, "EXPORTED_HEADER=Authorization: Bearer "+token)
+	u.env = append(u.env, "EXPORTED="+token, "EXPORTED_HEADER=Authorization: Bearer "+token, `EXPORTED_JSON={"Authorization":"Bearer `+token+`"}`,
+		"EXPORTED_URL=https://mcp.example/?a=1&access_token="+token, "EXPORTED_PAIR=TOKEN="+token)
 	u.must(t, exitDone, "exec", "p", "--config", config, "--", "env")
 	for _, gone := range []string{"demo-cs-basic", "PART_ONE", "PART_TWO", "EXPORTED"} {
 		if strings.Contains(u.stdout.String(), gone) {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The words in the name of a header, the length of the value and its form decide whether the value is a secret. SECURITY.md lists the rules.
+// The words in the name of a header, the length of the value and its form decide whether the value is a secret. docs/reference.md lists the rules.
 func TestWhichHeadersAreSecret(t *testing.T) {
 	const id = "9a1f7c1e-35c2-4a0e-8b9d-6f0d2b3c4d5e"
 	for _, tt := range []struct {
@@ -45,16 +45,16 @@ func TestWhichHeadersAreSecret(t *testing.T) {
 	}
 }
 
-// Each word that SECURITY.md lists makes a header secret, and the list is complete.
+// Each word that docs/reference.md lists makes a header secret, and the list is complete.
 func TestWordsOfSecretHeaders(t *testing.T) {
-	page, err := os.ReadFile("../../SECURITY.md")
+	page, err := os.ReadFile("../../docs/reference.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := strings.Fields("token key secret auth authorization password passwd pwd pass passphrase session credential cookie jwt bearer signature")
 	list := regexp.MustCompile("`token`.*`signature`").FindString(string(page))
 	if got := strings.FieldsFunc(list, func(r rune) bool { return !('a' <= r && r <= 'z') }); !slices.Equal(slices.DeleteFunc(got, func(s string) bool { return s == "or" }), want) {
-		t.Errorf("SECURITY.md lists %q", got)
+		t.Errorf("docs/reference.md lists %q", got)
 	}
 	for _, word := range want {
 		for _, name := range []string{"X-" + word, "X-My" + word + "s", "X-" + word + "-Value"} {

@@ -124,7 +124,7 @@ func (s Settings) leafCertificate() *x509.Certificate {
 func (c *Client) warnOpenKey(s Settings) {
 	file := cmp.Or(s.CertKeyFile, s.CertFile)
 	if info, err := os.Stat(file); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		c.warn(fmt.Sprintf("the mode %04o of %s lets other users read the key; close it: chmod 600 %[2]s", info.Mode().Perm(), file))
+		c.warn(fmt.Sprintf("the mode %04o of %s lets other users read the key, expected 0600", info.Mode().Perm(), file))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -21,7 +22,8 @@ var (
 	ErrNewer       = errors.New("written by a newer mcpauth")
 	ErrBusy        = errors.New("another process is using it")
 	ErrInsecure    = errors.New("insecure file or folder") // wrong owner or mode, or a symbolic link
-	ErrElsewhere   = errors.New("in another store")        // the credential is in a store other than the requested one
+	ErrMode        = fmt.Errorf("%w: its mode gives other users access", ErrInsecure)
+	ErrElsewhere   = errors.New("in another store") // the credential is in a store other than the requested one
 	ErrKeyFile     = errors.New("the key file cannot be used")
 
 	// Only the postgres store returns these:
@@ -60,10 +62,18 @@ func withPath(path string, err error) error {
 	return &Error{Path: path, Err: err}
 }
 
-// withOp returns err as an *Error with the given operation and backend. If err is already an *Error, only its empty fields are set.
+// withOp returns err as an *Error with the given operation and backend. If err is already an *Error, only its empty fields are set. In a
+// list that errors.Join returned, withOp does so with each error.
 func withOp(op, backend string, err error) error {
 	if err == nil {
 		return nil
+	}
+	if list, ok := err.(interface{ Unwrap() []error }); ok && errors.Join(list.Unwrap()...).Error() == err.Error() {
+		var errs []error
+		for _, e := range list.Unwrap() {
+			errs = append(errs, withOp(op, backend, e))
+		}
+		return errors.Join(errs...)
 	}
 	e, ok := err.(*Error)
 	if !ok {

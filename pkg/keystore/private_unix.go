@@ -35,7 +35,7 @@ func checkOwner(path string, info fs.FileInfo, forbiddenBits fs.FileMode) error 
 		if info.IsDir() {
 			mode = 0o700
 		}
-		return fmt.Errorf("%w: its mode %04o gives other users access; fix it: chmod %o %s", ErrInsecure, info.Mode().Perm(), mode, path)
+		return fmt.Errorf("%w: %04o, expected %04o", ErrMode, info.Mode().Perm(), mode)
 	}
 	return nil
 }
@@ -46,7 +46,7 @@ func checkWriters(path string, info fs.FileInfo) error {
 		return fmt.Errorf("it belongs to user %d, expected %d", stat.Uid, os.Geteuid())
 	}
 	if info.Mode().Perm()&0o022 != 0 {
-		return fmt.Errorf("its mode %04o lets other users write it; fix it: chmod 600 %s", info.Mode().Perm(), path)
+		return fmt.Errorf("its mode %04o lets other users write it, expected 0600", info.Mode().Perm())
 	}
 	return nil
 }
@@ -57,7 +57,7 @@ func readersOf(path string) string {
 	if err != nil || info.Mode().Perm()&0o044 == 0 {
 		return ""
 	}
-	return fmt.Sprintf("the mode %04o of %s lets other users read the key; close it: chmod 600 %[2]s", info.Mode().Perm(), path)
+	return fmt.Sprintf("the mode %04o of %s lets other users read the key, expected 0600", info.Mode().Perm(), path)
 }
 
 // checkSocket rejects the connection to a socket of another user, who may have created the socket to obtain the database password. The owner

@@ -14,7 +14,8 @@ Register-ArgumentCompleter -Native -CommandName mcpauth -ScriptBlock {
         if ($PSVersionTable.PSVersion -lt [version]'7.3' -and $candidate -match '"|\s.*\\$') { return }
         if (-not $text) { $text = $candidate }
         $quoted = $candidate
-        if ($candidate -cnotmatch '^[A-Za-z0-9_./:=+-]+$') {
+        # PowerShell reads -a.b and -a:b as two words.
+        if ($candidate -cnotmatch '^([A-Za-z0-9_./:=+][A-Za-z0-9_./:=+-]*|-[A-Za-z0-9_/=+-]*)$') {
             $quoted = "'" + [System.Management.Automation.Language.CodeGeneration]::EscapeSingleQuotedStringContent($candidate) + "'"
         }
         [System.Management.Automation.CompletionResult]::new($quoted, $candidate, 'ParameterValue', $text)
