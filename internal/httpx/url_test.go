@@ -33,6 +33,8 @@ func TestCheck(t *testing.T) {
 		{name: "loopback behind NAT64", address: "https://[64:ff9b::7f00:1]/", reason: "local link"},
 		{name: "loopback behind NAT64 for a local server", address: "https://[64:ff9b::7f00:1]/", local: true, reason: "local link"},
 		{name: "link-local behind NAT64", address: "https://[64:ff9b::169.254.169.254]/", reason: "local link"},
+		{name: "IPv4 multicast", address: "https://224.0.0.251/", reason: "local link"},
+		{name: "IPv6 multicast", address: "https://[ff05::2]/", reason: "local link"},
 		{name: "compatible loopback", address: "https://[::7f00:1]/", reason: "local link"},
 		{name: "loopback behind 6to4", address: "https://[2002:7f00:1::]/", reason: "local link"},
 		{name: "a remote address behind NAT64", address: "https://[64:ff9b::c633:6407]/"},
