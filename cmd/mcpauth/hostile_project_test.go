@@ -150,6 +150,12 @@ func TestTrustQuotesItems(t *testing.T) {
 			t.Errorf("stdout: %q", s)
 		}
 	}
+	const name = "  uses: no variables, files, headers or auth"
+	u.project(t, `{"mcpServers":{"`+name+`":{"url":"https://x"}}}`)
+	u.must(t, exitDone, "trust")
+	if s := u.stdout.String(); !strings.HasPrefix(s, strconv.Quote(name)+"\n") {
+		t.Errorf("stdout: %q", s)
+	}
 }
 
 // Earlier versions stored the paths of files as the project's file spelt them. mcpauth finds the same files in such a list.

@@ -166,9 +166,9 @@ func (p *program) usesText(e config.Entry, files map[string]string) string {
 	return oneLine(strings.Join(parts, "; "))
 }
 
-// listItem quotes a text that contains a separator of usesText, so that the text cannot look like several items.
+// listItem quotes a text that contains a separator of usesText or begins like its lines, so that the text cannot look like another item.
 func listItem(text string) string {
-	if strings.ContainsAny(text, `;,>"`) {
+	if strings.ContainsAny(text, `;,>"`) || strings.TrimSpace(text) != text {
 		return strconv.Quote(text)
 	}
 	return text
@@ -226,7 +226,7 @@ func (p *program) trustText(f trustedFile, file *config.File) string {
 	for _, name := range file.Names() {
 		e := file.Servers[name]
 		uses := p.usesText(e, f.Files)
-		fmt.Fprintf(&b, "%s\n  address: %s\n  uses: %s\n", oneLine(name), oneLine(e.URL), cmp.Or(uses, "no variables, files, headers or auth"))
+		fmt.Fprintf(&b, "%s\n  address: %s\n  uses: %s\n", oneLine(listItem(name)), oneLine(e.URL), cmp.Or(uses, "no variables, files, headers or auth"))
 	}
 	return cmp.Or(b.String(), "no server in this file\n")
 }
