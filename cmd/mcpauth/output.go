@@ -357,10 +357,10 @@ func removeControls(s string) string {
 	}, strings.ToValidUTF8(s, "\ufffd"))
 }
 
-// oneLine removes control characters and replaces line breaks by blanks.
+// oneLine removes control characters, and replaces line breaks and the letters that look like a blank by blanks.
 func oneLine(s string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsSpace(r) {
+		if unicode.IsSpace(r) || strings.ContainsRune("\u115f\u1160\u2800\u3164\uffa0", r) {
 			return ' '
 		}
 		return r

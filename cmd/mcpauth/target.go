@@ -239,8 +239,8 @@ func (p *program) readEntry(ctx context.Context, file *config.File, raw config.E
 	}
 	var files map[string]string
 	if raw.Found {
-		files = p.filesOf(raw)
-		if err := p.checkTrusted(ctx, raw, files); err != nil {
+		var err error
+		if files, err = p.checkTrusted(ctx, raw); err != nil {
 			return server{}, err
 		}
 	}
@@ -256,7 +256,7 @@ func (p *program) readEntry(ctx context.Context, file *config.File, raw config.E
 	}
 	s.target.Profile, s.target.Header, s.target.ApprovedFiles = e.Name, http.Header{}, files
 	if raw.Found && len(e.Headers) > 0 {
-		s.noToken = p.checkListed(ctx, raw, files)
+		_, s.noToken = p.checkListed(ctx, raw)
 	}
 	for name, value := range e.Headers {
 		if s.noToken == nil { // headers from an untrusted file are not secrets of the user

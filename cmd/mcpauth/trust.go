@@ -3,14 +3,9 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
-	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -18,22 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"mcpauth/internal/config"
-	"mcpauth/pkg/keystore"
 )
-
-// trustKey is the key of the list of trusted files. The list is a file in the state folder, even if the logins are in another store. Only
-// the user can read this file.
-func trustKey() keystore.Key { return keystore.Key{Server: "mcpauth:trust"} }
-
-const trustNote = "trusted"
-
-// trustedFile describes a project's file as it was when the user trusted it.
-type trustedFile struct {
-	Path  string            `json:"path"`
-	Sum   string            `json:"sha256"`
-	At    time.Time         `json:"trusted_at"`
-	Files map[string]string `json:"files"` // the real path of each file that the project's file names
-}
 
 func trustCommand(p *program) *cli.Command {
 	var list, revoke bool
@@ -69,83 +49,15 @@ func trustCommand(p *program) *cli.Command {
 	}
 }
 
-// checkTrusted returns an error if an entry needs trust and the user has not trusted the file in its current state. An entry of a project's
-// file needs trust if it uses variables, auth or files. The headers of an entry need trust only for a login, so serverByEntry and
-// protectLogin check them.
-func (p *program) checkTrusted(ctx context.Context, e config.Entry, files map[string]string) error {
-	if !e.Found || e.Skipped != "" || e.Uses(p.getenv).Nothing() {
-		return nil
-	}
-	return p.checkListed(ctx, e, files)
-}
-
-// checkListed returns an error if the user has not trusted the file of an entry in its current state. The argument files is the result of
-// filesOf.
-func (p *program) checkListed(ctx context.Context, e config.Entry, files map[string]string) error {
-	if err := checkPrintable(e.Path); err != nil {
-		return err
-	}
-	known, err := p.trustedFiles(ctx)
-	if err != nil {
-		return err
-	}
-	i := slices.IndexFunc(known, func(f trustedFile) bool { return f.Path == e.Path })
-	switch {
-	case i < 0:
-		return p.untrustedError(e, files, "is not trusted")
-	case known[i].Sum != e.Sum:
-		return p.untrustedError(e, files, "has changed since it was trusted")
-	case known[i].hasMovedFile(files):
-		return p.untrustedError(e, files, "names files that point elsewhere since it was trusted")
-	}
-	return nil
-}
-
-// filesOf returns the files that a login with the settings of an entry opens. The result maps each file to its real path.
-func (p *program) filesOf(e config.Entry) map[string]string {
-	files := map[string]string{}
-	for _, file := range e.Files(p.getenv) {
-		files[file] = realPath(file)
-	}
-	return files
-}
-
-// hasMovedFile reports whether a file was added, or the real path of a file has changed, since the user trusted the project's file.
-func (f trustedFile) hasMovedFile(files map[string]string) bool {
-	for file, real := range files {
-		if f.Files[file] != real {
-			return true
-		}
-	}
-	return false
-}
-
-// checkApproved returns an error if another user can replace a client key or an assertion of a login that was made with a project's file, or
-// if its real path has changed since the login and no trusted project's file names the file with its new real path.
-func (p *program) checkApproved(what, file, approved, real string) error {
-	switch reason := config.Exposed(real); {
-	case reason != "":
-		return &configError{message: fmt.Sprintf("the %s of a project's file, %s, is not used, because another user can replace it: %s", what, real, reason),
-			hint: "move the file to a folder of your own, or give the project's file with --config"}
-	case real == approved:
-		return nil
-	}
-	known, err := p.trustedFiles(context.Background())
-	if err != nil || slices.ContainsFunc(known, func(f trustedFile) bool { return f.Files[file] == real }) {
-		return err
-	}
-	return &configError{message: fmt.Sprintf("the path %s leads to %s, which is not the file that a login with a project's file used", file, real),
-		hint: "if the other file is right, run mcpauth trust PROJECT_FILE, or log in with " + map[string]string{"client key": "--client-key", "assertion": "--assertion-file"}[what]}
-}
-
-func (p *program) untrustedError(e config.Entry, files map[string]string, state string) error {
-	return &configError{message: fmt.Sprintf("%s %s, and its server %s uses %s", e.Path, state, quote(e.Name), shorten(p.usesText(e, files), 300)),
+func untrustedError(e config.Entry, state string) error {
+	uses := usesText(e.Uses(), func(written string) string { return "" })
+	return &configError{message: fmt.Sprintf("%s %s, and its server %s uses %s", e.Path, state, quote(e.Name), shorten(uses, 300)),
 		hint: "look at the file, then: mcpauth trust " + shellWord(removeControls(e.Path))}
 }
 
-// usesText lists the variables, auth settings, headers and files that an entry uses. The argument files is the result of filesOf.
-func (p *program) usesText(e config.Entry, files map[string]string) string {
-	u := e.Uses(p.getenv)
+// usesText lists the variables, auth settings, headers and files that an entry uses, as the entry contains them. target returns the file to
+// which a path leads, or "".
+func usesText(u config.Uses, target func(written string) string) string {
 	var parts []string
 	for _, each := range []struct {
 		what  string
@@ -153,7 +65,7 @@ func (p *program) usesText(e config.Entry, files map[string]string) string {
 	}{{"variables", u.Variables}, {"auth", u.Auth}, {"headers", u.Headers}, {"files", u.Files}} {
 		if len(each.names) > 0 {
 			parts = append(parts, each.what+" "+strings.Join(convert(each.names, func(name string) string {
-				if real := files[name]; real != "" && real != name { // the name of a link does not show which file is read
+				if real := target(name); each.what == "files" && real != "" && real != name {
 					return listItem(name) + " -> " + listItem(real)
 				}
 				return listItem(name)
@@ -163,13 +75,14 @@ func (p *program) usesText(e config.Entry, files map[string]string) string {
 	if u.Issuer != "" {
 		parts = append(parts, "issuer "+listItem(u.Issuer))
 	}
-	return oneLine(strings.Join(parts, "; "))
+	return strings.Join(parts, "; ")
 }
 
-// listItem quotes a text that contains a separator of usesText or begins like its lines, so that the text cannot look like another item.
+// listItem returns a text on one line. A text with a separator of usesText, or with blanks that could fill a line of the terminal, is quoted
+// and its blanks are folded, so that the text cannot look like another item or another line.
 func listItem(text string) string {
-	if strings.ContainsAny(text, `;,>"`) || strings.TrimSpace(text) != text {
-		return strconv.Quote(text)
+	if folded := strings.Join(strings.Fields(oneLine(text)), " "); folded != text || strings.ContainsAny(text, `;,>"`) {
+		return strconv.Quote(folded)
 	}
 	return text
 }
@@ -185,13 +98,20 @@ func (p *program) trustFile(ctx context.Context, name string) error {
 		return err
 	}
 	now := trustedFile{Path: path, Sum: file.Sum, At: time.Now().UTC().Truncate(time.Second), Files: map[string]string{}}
+	targets := map[string]string{}
 	for _, e := range file.Servers {
-		maps.Copy(now.Files, p.filesOf(e))
+		for written, file := range e.Files(p.getenv) {
+			real := realPath(file)
+			now.Files[digest(file)] = digest(real)
+			if _, err := os.Stat(real); err == nil { // a path that leads to no file may be the value of a secret variable
+				targets[written] = real
+			}
+		}
 	}
 	if p.out.json {
-		err = p.out.writeDocument(p.trustDocument(now, file))
+		err = p.out.writeDocument(trustDocument(now, targets, file))
 	} else {
-		err = p.out.writeText(p.trustText(now, file))
+		err = p.out.writeText(trustText(targets, file))
 	}
 	if err != nil {
 		return err
@@ -205,28 +125,29 @@ func (p *program) trustFile(ctx context.Context, name string) error {
 }
 
 // trustDocument lists what a trusted file may use for each server.
-func (p *program) trustDocument(f trustedFile, file *config.File) any {
+func trustDocument(f trustedFile, targets map[string]string, file *config.File) any {
 	type used struct {
 		Name string `json:"name"`
 		URL  string `json:"url"`
 		config.Uses
 	}
+	f.Files = targets
 	return struct {
 		trustedFile
 		Servers []used `json:"servers"`
 	}{f, convert(file.Names(), func(name string) used {
 		e := file.Servers[name]
-		return used{name, e.URL, e.Uses(p.getenv)}
+		return used{name, e.URL, e.Uses()}
 	})}
 }
 
 // trustText lists the servers of a trusted file, and what each server may use.
-func (p *program) trustText(f trustedFile, file *config.File) string {
+func trustText(targets map[string]string, file *config.File) string {
 	var b strings.Builder
 	for _, name := range file.Names() {
 		e := file.Servers[name]
-		uses := p.usesText(e, f.Files)
-		fmt.Fprintf(&b, "%s\n  address: %s\n  uses: %s\n", oneLine(listItem(name)), oneLine(e.URL), cmp.Or(uses, "no variables, files, headers or auth"))
+		uses := usesText(e.Uses(), func(written string) string { return targets[written] })
+		fmt.Fprintf(&b, "%s\n  address: %s\n  uses: %s\n", listItem(name), listItem(e.URL), cmp.Or(uses, "no variables, files, headers or auth"))
 	}
 	return cmp.Or(b.String(), "no server in this file\n")
 }
@@ -249,6 +170,7 @@ func (p *program) listTrusted(ctx context.Context) error {
 		} else if file.Sum != f.Sum {
 			state = "changed"
 		}
+		f.Files = nil
 		rows = append(rows, row{f, state})
 		cells = append(cells, []string{oneLine(f.Path), state, f.At.Format(time.RFC3339)})
 	}
@@ -325,76 +247,4 @@ func checkPrintable(path string) error {
 		return nil
 	}
 	return &configError{message: fmt.Sprintf("%s cannot be trusted, because its path has characters that cannot be shown", path), hint: "rename the folder or the file"}
-}
-
-// realPath returns the absolute path without symbolic links. The part of the path that does not exist is not changed. To find this part,
-// realPath makes a binary search, because a project's file may name a path of thousands of folders.
-func realPath(path string) string {
-	if absolute, err := filepath.Abs(path); err == nil {
-		path = absolute
-	}
-	ends := []int{len(path)} // the lengths of the path and of the folders above it
-	for folder := filepath.Dir(path); len(folder) < ends[len(ends)-1]; folder = filepath.Dir(folder) {
-		ends = append(ends, len(folder))
-	}
-	i := sort.Search(len(ends)-1, func(i int) bool {
-		_, err := os.Stat(path[:ends[i]])
-		return err == nil
-	})
-	real, err := filepath.EvalSymlinks(path[:ends[i]])
-	if err != nil {
-		return path
-	}
-	return filepath.Join(real, path[ends[i]:])
-}
-
-// trustedFiles reads the list of trusted files.
-func (p *program) trustedFiles(ctx context.Context) ([]trustedFile, error) {
-	store, err := p.openStore(keystore.File)
-	if err != nil {
-		return nil, err
-	}
-	data, err := store.ReadNote(ctx, trustKey(), trustNote)
-	if errors.Is(err, keystore.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	var known []trustedFile
-	if err := json.Unmarshal(data, &known); err != nil {
-		return nil, store.DamagedNote(trustKey(), trustNote)
-	}
-	known = slices.DeleteFunc(known, func(f trustedFile) bool { return f.Sum == "" }) // earlier versions kept records whose trust was revoked
-	for i, f := range known {                                                         // earlier versions stored absolute paths as the project's file spelt them
-		known[i].Files = map[string]string{}
-		for file, real := range f.Files {
-			known[i].Files[filepath.Clean(file)] = real
-		}
-	}
-	return known, nil
-}
-
-// replaceTrusted replaces the record of one file in the list of trusted files, and reports whether there was one. Without now, the record is
-// removed. A lock prevents two processes from changing the list at the same time.
-func (p *program) replaceTrusted(ctx context.Context, path string, now ...trustedFile) (was bool, err error) {
-	store, err := p.openStore(keystore.File)
-	if err != nil {
-		return false, err
-	}
-	unlock, err := store.Lock(ctx, trustKey(), trustNote)
-	if err != nil {
-		return false, err
-	}
-	defer unlock()
-	known, err := p.trustedFiles(ctx)
-	if err != nil {
-		return false, err
-	}
-	others := slices.DeleteFunc(slices.Clone(known), func(f trustedFile) bool { return f.Path == path })
-	data, err := json.Marshal(append(others, now...))
-	if err != nil {
-		return false, err
-	}
-	return len(others) < len(known), store.Note(ctx, trustKey(), trustNote, data)
 }

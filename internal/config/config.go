@@ -173,7 +173,7 @@ func readFile(path string, limit int64, found bool) (*File, error) {
 func isStillSafe(path string, f *os.File) bool {
 	opened, err := f.Stat()
 	now, err2 := os.Stat(path)
-	return err == nil && err2 == nil && os.SameFile(opened, now) && Foreign(path) == ""
+	return err == nil && err2 == nil && os.SameFile(opened, now) && foreign(path, opened) == "" && Foreign(path) == ""
 }
 
 // Skipped returns the entries that cannot be used, sorted by name.

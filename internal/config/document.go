@@ -107,6 +107,10 @@ func (d *document) readEntry(name string, v hujson.Value) (Entry, error) {
 	if err != nil {
 		return e, err
 	}
+	if off, err := d.isDisabled(members); off || err != nil {
+		e.Skipped, e.disabled = "it is disabled", true
+		return e, err
+	}
 	if _, ok := members["command"]; ok {
 		e.Skipped = "it is a local program"
 		return e, nil
@@ -122,10 +126,6 @@ func (d *document) readEntry(name string, v hujson.Value) (Entry, error) {
 	if name == "" || strings.HasPrefix(name, "-") || strings.Contains(name, "://") { // on the command line, mcpauth would take such a name for a flag, a URL or a missing argument
 		e.Skipped = "its name is empty, begins with - or looks like a URL"
 		return e, nil
-	}
-	if off, err := d.isDisabled(members); off || err != nil {
-		e.Skipped, e.disabled = "it is disabled", true
-		return e, err
 	}
 	for _, key := range []string{"url", "httpUrl", "serverUrl"} {
 		if v, ok := members[key]; ok && e.URL == "" {

@@ -107,12 +107,13 @@ func (e Entry) resolvePath(file string) (string, error) {
 	return filepath.Join(filepath.Dir(e.Path), file), nil
 }
 
-// Files returns the paths of the files that a login opens, with variables expanded. A path is omitted if ExpandAuth returns an error for it.
-func (e Entry) Files(getenv func(string) string) []string {
-	var files []string
+// Files maps each path that the entry contains to the path of the file that a login opens, with variables expanded. A path is omitted if
+// ExpandAuth returns an error for it.
+func (e Entry) Files(getenv func(string) string) map[string]string {
+	files := map[string]string{}
 	for _, written := range e.filePaths() {
 		if file, err := e.expandPath(written, getenv); err == nil && file != "" {
-			files = append(files, file)
+			files[written] = file
 		}
 	}
 	return files
@@ -135,9 +136,8 @@ func (e Entry) filePaths() []string {
 	return slices.DeleteFunc([]string{e.Auth.ClientKey, e.Auth.AssertionFile}, func(file string) bool { return file == "" })
 }
 
-// Uses lists the variables, files and settings that the entry uses. Variables in a file's path are expanded if they are set. If a variable
-// is not set, the path stays unexpanded, so that the user sees the variables.
-func (e Entry) Uses(getenv func(string) string) Uses {
+// Uses lists the variables, files and settings that the entry uses. No variable is expanded, because its value may be a secret.
+func (e Entry) Uses() Uses {
 	u := Uses{Variables: append([]string{}, variableNames(e.URL)...), Files: []string{}, Auth: []string{}, Headers: []string{}}
 	for name, value := range e.Headers {
 		u.Headers = append(u.Headers, name)
@@ -151,19 +151,9 @@ func (e Entry) Uses(getenv func(string) string) Uses {
 			u.Variables = append(u.Variables, variableNames(*value)...)
 			u.Auth = append(u.Auth, name)
 		}
-		for _, file := range e.filePaths() {
-			if whole, err := e.expandPath(file, getenv); err == nil && whole != "" {
-				file = whole
-			}
-			u.Files = append(u.Files, file)
-		}
+		u.Files, u.Issuer = append(u.Files, e.filePaths()...), a.Issuer
 		if a.CallbackPort != 0 {
 			u.Auth = append(u.Auth, "callbackPort")
-		}
-		if u.Issuer = a.Issuer; u.Issuer != "" {
-			if whole, err := expand(u.Issuer, getenv); err == nil {
-				u.Issuer = whole
-			}
 		}
 	}
 	slices.Sort(u.Variables)

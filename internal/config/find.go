@@ -13,7 +13,7 @@ type Places struct {
 	Named   string  // named by the user; if set, no other file is read
 	Project string  // found in the working directory or a folder above it
 	Own     string  // the user's own file
-	Ignored []Error // files that are not read, because another user could have written them
+	Ignored []Error // existing files that are not read, because another user could have written them
 }
 
 // Find finds the configuration files. If the flag or MCPAUTH_CONFIG names a file, Find returns only that file. If neither names a file,
@@ -44,18 +44,35 @@ func Find(flag, dir, home string, getenv func(string) string) (Places, error) {
 		dir = parent
 	}
 	for _, folder := range ownFolders(runtime.GOOS, home, getenv) {
-		if path := filepath.Join(folder, "mcpauth", "config.json"); isFile(path) {
-			reason := NotRoots(folder)
-			if reason == "" && os.Geteuid() == 0 { // another user can put a link or a file of root into their own folder
-				reason = Foreign(path)
-			}
-			if reason != "" {
-				p.Ignored = append(p.Ignored, Error{Path: path, Reason: reason + ", and mcpauth runs as root"})
-			} else {
-				p.Own = path
-			}
-			break
+		path := filepath.Join(folder, "mcpauth", "config.json")
+		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+			continue
 		}
+		return p.withOwn(folder, path)
+	}
+	return p, nil
+}
+
+// withOwn adds the user's own file. If the file exists but cannot be used, a project's file could take the names of its servers, so that
+// withOwn returns an error if there is a project's file.
+func (p Places) withOwn(folder, path string) (Places, error) {
+	reason := ""
+	if whose := NotRoots(folder); whose != "" {
+		if isFile(path) {
+			p.Ignored = append(p.Ignored, Error{Path: path, Reason: whose + ", and mcpauth runs as root"})
+		}
+		return p, nil
+	} else if !isFile(path) {
+		reason = reasonNoFile(path)
+	} else if reason = Foreign(path); reason != "" {
+		p.Ignored = append(p.Ignored, Error{Path: path, Reason: reason})
+		reason = "another user could have written it: " + reason
+	} else {
+		p.Own = path
+		return p, nil
+	}
+	if p.Project != "" {
+		return Places{}, &Error{Path: path, Reason: reason + "; mcpauth cannot tell which names in " + p.Project + " are yours"}
 	}
 	return p, nil
 }
@@ -79,6 +96,15 @@ func ownFolders(goos, home string, getenv func(string) string) []string {
 func isFile(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Mode().IsRegular()
+}
+
+// reasonNoFile returns the reason why a path that exists is not a file.
+func reasonNoFile(path string) string {
+	info, err := os.Stat(path)
+	if err == nil && !info.IsDir() {
+		return "it is not a regular file"
+	}
+	return reasonWithoutPath(err)
 }
 
 // reasonWithoutPath returns the text of an error without the path. If err is nil, the path is a folder.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -189,6 +190,42 @@ func TestPrivateGroup(t *testing.T) {
 	}
 	if got := otherMember(users, strings.ReplaceAll(groups, "root:x:0:", "root:x:0:root,bob"), 0, 1000); got != "bob" {
 		t.Errorf("the group of root: %q", got)
+	}
+	if got := otherMember(users+"operator:x:11:0::/:/sbin/nologin\nzoe:x:1005:0::/home/zoe:/bin/zsh\n", groups, 0, 1000); got != "zoe" {
+		t.Errorf("the primary group is that of root: %q", got)
+	}
+}
+
+// If the user's own file exists and cannot be used, a project's file could take the names of its servers. Without a project's file, mcpauth
+// works as without an own file.
+func TestOwnFileCannotBeUsed(t *testing.T) {
+	for name, trouble := range map[string]func(path string) error{
+		"a link to nowhere":             func(path string) error { return os.Symlink("/nonexistent/c.json", path) },
+		"a loop":                        func(path string) error { return os.Symlink(path, path) },
+		"a pipe":                        func(path string) error { return syscall.Mkfifo(path, 0o600) },
+		"a folder":                      func(path string) error { return os.Mkdir(path, 0o700) },
+		"a file that others can write":  func(path string) error { return errors.Join(os.WriteFile(path, nil, 0o600), os.Chmod(path, 0o666)) },
+		"a folder that others can read": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			home, project := t.TempDir(), t.TempDir()
+			own := filepath.Join(home, ".config", "mcpauth", "config.json")
+			err := errors.Join(os.MkdirAll(filepath.Dir(own), 0o755), os.WriteFile(filepath.Join(project, ".mcp.json"), []byte("{}"), 0o600))
+			good := trouble == nil
+			if good {
+				trouble = func(path string) error { return os.WriteFile(path, nil, 0o600) }
+			}
+			if err := errors.Join(err, trouble(own)); err != nil {
+				t.Fatal(err)
+			}
+			places, err := Find("", project, home, env(nil))
+			if e, ok := errors.AsType[*Error](err); ok == good || ok && (e.Path != own || !strings.HasSuffix(e.Reason, "are yours")) {
+				t.Errorf("beside a project's file: %+v, %v", places, err)
+			}
+			if places, err := Find("", home, home, env(nil)); err != nil || (places.Own == own) != good {
+				t.Errorf("alone: %+v, %v", places, err)
+			}
+		})
 	}
 }
 

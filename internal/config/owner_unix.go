@@ -95,6 +95,7 @@ func walkPath(path string, visit func(path string, info fs.FileInfo)) (real stri
 	return real, nil
 }
 
+// foreign returns the reason why another user could have written or can change one file or folder.
 func foreign(path string, info fs.FileInfo) string {
 	return cmp.Or(otherOwner(info), writableByOthers(path, info))
 }
@@ -129,7 +130,8 @@ func writableByOthers(path string, info fs.FileInfo) string {
 }
 
 // otherMember returns a member of a group other than root and the user, or "" if there is none. With umask 002, the user's private group, which
-// has the ID of the user, can write the user's files. The accounts of the system may belong to the group of root.
+// has the ID of the user, can write the user's files. Accounts without a shell, such as
+// operator, may belong to the group of root.
 func otherMember(users, groups string, gid, uid uint32) string {
 	group, own := strconv.Itoa(int(gid)), []string{""}
 	for line := range strings.Lines(users) {
@@ -137,7 +139,7 @@ func otherMember(users, groups string, gid, uid uint32) string {
 		case len(f) < 4:
 		case f[2] == "0" || f[2] == strconv.Itoa(int(uid)):
 			own = append(own, f[0])
-		case f[3] == group && gid != 0:
+		case f[3] == group && (gid != 0 || len(f) == 7 && strings.HasSuffix(strings.TrimSpace(f[6]), "sh")):
 			return f[0]
 		}
 	}

@@ -1,7 +1,11 @@
 package config
 
+import "io/fs"
+
 // Foreign always returns "", because projects on Windows are not usually stored in a folder that every user can write to.
 func Foreign(string) string { return "" }
+
+func foreign(string, fs.FileInfo) string { return "" }
 
 // Exposed always returns "", for the same reason.
 func Exposed(string) string { return "" }

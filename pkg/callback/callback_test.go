@@ -39,7 +39,7 @@ type result struct {
 func wait(t *testing.T, l *Listener, e Expect) <-chan result {
 	t.Helper()
 	done := make(chan result, 1)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
 	go func() {
 		code, err := l.Wait(ctx, e)
