@@ -128,21 +128,25 @@ func Local(u *url.URL) bool {
 }
 
 // isSpecialIP reports whether the host is a loopback, link-local or multicast IP address or an address of 0.0.0.0/8, which cannot be a remote
-// server. An IPv4 address inside an IPv6 address counts too, because some networks send the packets to the IPv4 address.
+// server. An IPv4 address inside an IPv6 address counts too, because some networks send the packets to the IPv4 address. IPv6 addresses outside
+// global unicast (RFC 4291 §2.4) and unique local addresses (RFC 4193) count, because they include the other forms of IPv4 addresses. So do
+// Teredo addresses (RFC 4380), which contain one in a form that cannot be checked.
 func isSpecialIP(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	if err != nil {
 		return false
 	}
-	if prefix := netip.MustParsePrefix; ip.Is6() && !ip.Is4In6() {
+	in := func(prefix string) bool { return netip.MustParsePrefix(prefix).Contains(ip) }
+	if ip = ip.Unmap(); ip.Is6() {
 		switch b := ip.As16(); {
-		case prefix("64:ff9b::/96").Contains(ip), prefix("::/96").Contains(ip): // RFC 6052 §2.1, RFC 4291 §2.5.5.1
+		case in("64:ff9b::/96"): // RFC 6052 §2.1
 			ip = netip.AddrFrom4([4]byte(b[12:]))
-		case prefix("2002::/16").Contains(ip): // RFC 3056 §2
+		case in("2002::/16"): // RFC 3056 §2
 			ip = netip.AddrFrom4([4]byte(b[2:6]))
+		case in("2001::/32"), !in("2000::/3") && !in("fc00::/7"):
+			return true
 		}
 	}
-	ip = ip.Unmap()
 	return ip.IsLoopback() || ip.IsLinkLocalUnicast() || ip.IsMulticast() || ip.Is4() && ip.As4()[0] == 0
 }
 

@@ -87,10 +87,8 @@ func (c *Client) obtainByDevice(k *job, d loginDraft) (credential, error) {
 		return nil
 	}
 	x.stage, x.limit = "device authorization", loginLimit
-	x.request = func(ctx context.Context, e token.Endpoint) (token.Token, error) {
-		// A poll is never cancelled, because the response may contain the tokens. The caller can stop the login between two polls.
-		e.Sleep = func(_ context.Context, wait time.Duration) error { return token.Sleep(k.Context, wait) }
-		return e.Device(ctx, d.found.Server.DeviceAuthorizationEndpoint, joinScopes(d.plan.Scopes), show)
+	x.request = func(polls context.Context, e token.Endpoint) (token.Token, error) {
+		return e.Device(k.Context, polls, d.found.Server.DeviceAuthorizationEndpoint, joinScopes(d.plan.Scopes), show)
 	}
 	return c.requestTokens(k, x)
 }

@@ -88,12 +88,18 @@ func (c *Client) userSecrets(ctx context.Context, t Target, issuer string) ([]us
 		if err != nil {
 			return nil, err
 		}
-		if token.CheckAudience(assertion, unusedURL, unusedURL) != nil { // the assertion names its server, and CheckAudience refuses any other server
-			return all, nil
-		}
-		all = append(all, userSecret{what: "assertion", value: assertionID(assertion), recipient: issuer})
+		all = append(all, assertionSecrets(t.Settings, assertion, issuer)...)
 	}
 	return all, nil
+}
+
+// assertionSecrets returns the secret that binds an assertion. The result is empty if the assertion names its server, because CheckAudience
+// refuses any other server.
+func assertionSecrets(s Settings, assertion, issuer string) []userSecret {
+	if s.Assertion == "github-actions" || token.CheckAudience(assertion, unusedURL, unusedURL) != nil {
+		return nil
+	}
+	return []userSecret{{what: "assertion", value: assertionID(assertion), recipient: issuer}}
 }
 
 // assertionID identifies an assertion by its issuer and subject, because platforms replace assertions every few minutes. The argument must
@@ -110,8 +116,24 @@ func assertionID(assertion string) string {
 // with a secret: a login that fails earlier binds nothing, and of two logins at the same time, only one can send the secret.
 func (c *Client) bindSecrets(ctx context.Context, t Target, issuer string, o LoginOptions, record bool) error {
 	secrets, err := c.userSecrets(ctx, t, issuer)
-	if err != nil || len(secrets) == 0 {
+	if err != nil {
 		return err
+	}
+	return c.bindEach(ctx, t.URL, issuer, secrets, o, record)
+}
+
+// bindRenewed binds the files that a renewal reads, because they may contain other secrets than at the login. The secrets that the login has
+// stored are bound already. An assertion is bound when it is read.
+func (c *Client) bindRenewed(ctx context.Context, cred credential) error {
+	s := cred.Settings
+	s.Grant, s.ClientSecret, s.SecretParts, s.IDP.ClientSecret = "", "", nil, ""
+	return c.bindSecrets(ctx, Target{URL: cred.Server, Settings: s}, cred.Issuer, LoginOptions{}, true)
+}
+
+// bindEach is bindSecrets for the given secrets.
+func (c *Client) bindEach(ctx context.Context, server, issuer string, secrets []userSecret, o LoginOptions, record bool) error {
+	if len(secrets) == 0 {
+		return nil
 	}
 	unlock, err := c.Store.Lock(ctx, bindingsKey(), bindingsNote)
 	if err != nil {
@@ -125,7 +147,7 @@ func (c *Client) bindSecrets(ctx context.Context, t Target, issuer string, o Log
 	for _, s := range secrets {
 		for _, b := range all {
 			if err := b.bindSecret(s, o.AcceptNewIssuer || o.IssuerGiven && s.recipient == issuer); err != nil {
-				return fmt.Errorf("%s: %w", t.URL, err)
+				return fmt.Errorf("%s: %w", server, err)
 			}
 		}
 	}

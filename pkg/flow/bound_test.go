@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"mcpauth/internal/demo"
+	"mcpauth/pkg/dcr"
+	"mcpauth/pkg/token"
 )
 
 // bound returns the number of secrets that are bound to an issuer.
@@ -194,5 +196,46 @@ func TestSecretOfPendingLoginsIsBound(t *testing.T) {
 		if _, err := b.client(t).Finish(ctx, Target{URL: third.t.URL}, landing(t, address)); err != nil {
 			t.Errorf("%+v: %v", o, err)
 		}
+	}
+}
+
+// Since the login, the file with its key, assertion or ID token contains another secret, which was first used elsewhere. The renewal does not
+// send it.
+func TestRenewalReadsAnotherSecret(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		text     string
+		settings func(file string) Settings
+	}{
+		"key":       {newKeyText(t), func(file string) Settings { return Settings{Grant: GrantClientCredentials, ClientKeyFile: file} }},
+		"assertion": {jwtOf(`{"alg":"ES256"}`, `{"iss":"i","sub":"s"}`), func(file string) Settings { return Settings{Grant: GrantJWTBearer, AssertionFile: file} }},
+		"ID token": {jwtOf(`{"alg":"ES256"}`, `{"iss":"idp","sub":"ann"}`), func(file string) Settings {
+			return Settings{Grant: GrantEnterprise, IDP: IDP{TokenEndpoint: "https://idp.evil/token", IDTokenFile: file}}
+		}},
+	} {
+		b := newBench(t, demo.Options{})
+		c, file := b.client(t), filepath.Join(t.TempDir(), "file")
+		if err := os.WriteFile(file, []byte(tt.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		honest := Target{URL: "https://honest.example", Settings: tt.settings(file)}
+		if honest.IDP.TokenEndpoint != "" {
+			honest.IDP.TokenEndpoint = "https://idp.example/token"
+		}
+		if err := c.bindSecrets(ctx, honest, "https://as.honest.example", LoginOptions{}, true); err != nil {
+			t.Fatal(err)
+		}
+		cred := credential{Server: b.t.URL, Issuer: b.Issuer(), Grant: honest.Grant, Settings: tt.settings(file), Endpoints: storedEndpoints{Token: b.Issuer() + "/token"},
+			Client: dcr.Client{ID: "c", AuthMethod: "private_key_jwt"}, Token: token.Token{AccessToken: "a"}}
+		if cred.Settings.ClientKeyFile == "" {
+			cred.Client = dcr.Client{ID: "demo-public", AuthMethod: "none"}
+		}
+		if err := c.saveCredential(ctx, b.t, &cred); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Refresh(ctx, b.t, 0); !errors.Is(err, ErrIssuerChanged) {
+			t.Errorf("%s: got %v, want ErrIssuerChanged", name, err)
+		}
+		b.counts(t, map[string]int{"token": 0})
 	}
 }

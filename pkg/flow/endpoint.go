@@ -117,6 +117,9 @@ func (c *Client) nonInteractiveToken(ctx context.Context, e token.Endpoint, cred
 		if err := token.CheckAudience(assertion, cred.Issuer, cred.Endpoints.Token); err != nil {
 			return token.Token{}, err
 		}
+		if err := c.bindEach(ctx, cred.Server, cred.Issuer, assertionSecrets(cred.Settings, assertion, cred.Issuer), LoginOptions{}, true); err != nil {
+			return token.Token{}, err
+		}
 		return e.JWTBearer(ctx, assertion, scope)
 	case GrantEnterprise:
 		assertion, err := c.identityAssertion(ctx, cred, scope)

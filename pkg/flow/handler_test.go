@@ -158,6 +158,25 @@ func TestStepUpNamesNoScope(t *testing.T) {
 	}
 }
 
+// A server cannot make the stored login larger with each step-up.
+func TestStepUpsAreBounded(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.login(t)
+	h := b.c.Handler(b.t, HandlerOptions{})
+	req, _ := http.NewRequestWithContext(ctx, http.MethodPost, b.URL(), nil)
+	req.Header.Set("Authorization", "Bearer "+string(b.stored(t).Token.AccessToken))
+	var scopes strings.Builder
+	for i := range 2000 {
+		fmt.Fprintf(&scopes, " scope-%d", i)
+	}
+	err := h.Authorize(ctx, req, &http.Response{StatusCode: http.StatusForbidden, Body: http.NoBody, Request: req,
+		Header: http.Header{"Www-Authenticate": {`Bearer error="insufficient_scope", scope="` + scopes.String() + `"`}}})
+	if !errors.Is(err, ErrForbidden) {
+		t.Errorf("got %v, want ErrForbidden", err)
+	}
+	b.counts(t, map[string]int{"login": 1})
+}
+
 // The number of step-ups is limited separately for each set of scopes, because a server may require several sets in turn.
 func TestStepUpsAreCountedForEachSet(t *testing.T) {
 	h := (&Client{}).Handler(Target{URL: "https://x"}, HandlerOptions{})

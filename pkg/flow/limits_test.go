@@ -184,3 +184,41 @@ func TestEveryLockHasALimit(t *testing.T) {
 }
 
 func own(b *bench) keystore.Key { return b.t.key() }
+
+// If the caller's context ends, a request without a one-time secret ends at once.
+func TestOnlyOneTimeSecretsAreWaitedFor(t *testing.T) {
+	device := func(b *bench) { b.t.Grant = GrantDevice }
+	machine := func(b *bench) {
+		b.t.Grant, b.t.ClientID, b.t.ClientSecret = GrantClientCredentials, "demo-basic", "demo-cs-basic"
+	}
+	const limit = 2 * time.Second
+	for name, tt := range map[string]struct {
+		change  func(*bench)
+		request string // end of the path of the request without an answer
+		renew   bool
+		longest time.Duration
+	}{
+		"device code":        {device, "/device_authorization", false, limit + time.Second},
+		"device poll":        {device, "/token", false, redeemLimit + 10*time.Second},
+		"client credentials": {machine, "/token", false, limit + time.Second},
+		"its renewal":        {machine, "/token", true, limit + time.Second},
+	} {
+		b := newBench(t, demo.Options{})
+		tt.change(b)
+		if tt.renew {
+			b.login(t)
+		}
+		took, sent := timed(t, b, func(_ int, req *http.Request) bool { return strings.HasSuffix(req.URL.Path, tt.request) }, func(c *Client) {
+			ctx, cancel := context.WithTimeout(context.Background(), limit)
+			defer cancel()
+			if tt.renew {
+				_, _ = c.Refresh(ctx, b.t, 0)
+			} else {
+				_, _ = c.Login(ctx, b.t, LoginOptions{})
+			}
+		})
+		if sent == 0 || took < limit || took > tt.longest {
+			t.Errorf("%s: %d requests in %s", name, sent, took)
+		}
+	}
+}

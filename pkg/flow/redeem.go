@@ -49,7 +49,7 @@ type tokenRequest struct {
 //
 //  1. lock the credential and reserve space for the new record; a device login does this after step 3
 //  2. bind the secrets that the request contains to the authorization server
-//  3. send the request; from here on, no caller can cancel the task
+//  3. send the request; from here on, no caller can cancel the task, see spend
 //  4. put the tokens and the replaced grants into the credential, and store it
 //  5. revoke the replaced grants that are separate from the new one, and delete the registrations that are no longer used
 //
@@ -65,7 +65,7 @@ func (c *Client) requestTokens(k *job, x tokenRequest) (credential, error) {
 	if err := x.bind(k.Context); err != nil {
 		return credential{}, err
 	}
-	ctx, done, err := k.Spend(redeemLimit, x.limit)
+	ctx, done, err := spend(k, x.cred, x.limit)
 	if err != nil {
 		return credential{}, err
 	}
@@ -90,6 +90,16 @@ func (c *Client) requestTokens(k *job, x tokenRequest) (credential, error) {
 		c.cleanUpReplaced(k.Context, stored, replaced)
 	}
 	return stored, err
+}
+
+// spend returns the context of a token request. No caller can cancel the request, except with the client credentials grant, which uses no
+// one-time secret.
+func spend(k *job, cred credential, limit time.Duration) (ctx context.Context, done func(), err error) {
+	if cred.Grant == GrantClientCredentials && cred.Token.RefreshToken == "" {
+		ctx, done = context.WithTimeout(k.Context, limit)
+		return ctx, done, k.Context.Err()
+	}
+	return k.Spend(redeemLimit, limit)
 }
 
 // lockAndReserve locks the credential and reserves space in the store for its next record.

@@ -122,7 +122,7 @@ func (c *Client) renewLogin(k *job, t Target, cred, login *credential, why renew
 	if err != nil {
 		return err
 	}
-	ctx, done, err := k.Spend(redeemLimit, redeemLimit)
+	ctx, done, err := spend(k, *login, redeemLimit)
 	if err != nil {
 		c.recordOutcome(k.Context, t, *login, before, "kept", err)
 		return err
@@ -209,6 +209,9 @@ func (c *Client) requestRenewal(ctx context.Context, cred *credential) (token.To
 }
 
 func (c *Client) requestRenewalOnce(ctx context.Context, cred *credential) (token.Token, error) {
+	if err := c.bindRenewed(ctx, *cred); err != nil {
+		return token.Token{}, err
+	}
 	e, err := c.tokenEndpoint(*cred)
 	if err != nil {
 		return token.Token{}, err

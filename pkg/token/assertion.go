@@ -96,9 +96,10 @@ func parseAudiences(raw json.RawMessage) []string {
 	return slices.DeleteFunc(list, func(audience string) bool { return audience == "" })
 }
 
-// mayMeanServer reports whether an audience may mean the authorization server. An audience that names no server may mean any server. Another
-// tenant has the same origin, so an audience must be the token endpoint, the issuer or a URL below the issuer. An audience without a path may
-// mean every tenant of its origin. Such an audience counts only if the issuer has no path either, or if the token endpoint is on this origin.
+// mayMeanServer reports whether an audience may mean the authorization server. Another tenant has the same origin, so an audience must be the
+// token endpoint, the issuer or a URL below the issuer. An audience without a path may mean every tenant of its origin. Such an audience counts
+// only if it is the issuer: if the token endpoint of a tenant were enough, the tenant could use the assertion at the server of the whole origin.
+// An audience that names no server may mean any server.
 func mayMeanServer(audience, issuer, endpoint string) bool {
 	if !namesServer(audience) {
 		return true
@@ -120,7 +121,7 @@ func mayMeanServer(audience, issuer, endpoint string) bool {
 		return false
 	}
 	path := strings.TrimSuffix(u.EscapedPath(), "/")
-	if httpx.SameOrigin(u, to) && (path == "" && u.RawQuery == "" || path == strings.TrimSuffix(to.EscapedPath(), "/") && sameQuery(u, to)) {
+	if httpx.SameOrigin(u, to) && path == strings.TrimSuffix(to.EscapedPath(), "/") && sameQuery(u, to) {
 		return true
 	}
 	below := strings.TrimSuffix(own.EscapedPath(), "/") + "/"

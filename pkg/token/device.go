@@ -18,9 +18,9 @@ const (
 	defaultWindow   = 10 * time.Minute // lifetime of a device code if the server omits the required expires_in
 )
 
-// isUserCode reports whether a code can be typed: up to five groups of ASCII letters and digits with a blank, '.', '_' or '-' between two
-// groups, at most 40 characters (RFC 8628 §6.1). A code with blanks or dots must not contain lower-case letters, and a code with dots must
-// contain a letter, because the code could be a sentence, a host name or an IP address.
+// isUserCode reports whether a code can be typed: up to five groups of ASCII letters and digits with a blank, '_' or '-' between two groups, at
+// most 40 characters (RFC 8628 §6.1). A code with blanks must not contain lower-case letters, because the code could be a sentence. A code with
+// dots could be a host name or an IP address.
 func isUserCode(s string) bool {
 	group, groups, lower := 0, 1, false // group is the length of the current group
 	for _, r := range s {
@@ -28,14 +28,13 @@ func isUserCode(s string) bool {
 		case '0' <= r && r <= '9' || 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z':
 			group++
 			lower = lower || r >= 'a'
-		case strings.ContainsRune(" ._-", r) && group > 0:
+		case strings.ContainsRune(" _-", r) && group > 0:
 			group, groups = 0, groups+1
 		default:
 			return false
 		}
 	}
-	isNumber := strings.Contains(s, ".") && strings.Trim(s, "0123456789.") == ""
-	return group > 0 && groups <= 5 && len(s) <= 40 && !isNumber && !(lower && strings.ContainsAny(s, " ."))
+	return group > 0 && groups <= 5 && len(s) <= 40 && !(lower && strings.Contains(s, " "))
 }
 
 // DeviceCode contains what the user needs to approve a device login (RFC 8628 §3.2). It does not contain device_code, which is a secret of
@@ -50,9 +49,10 @@ type DeviceCode struct {
 
 // Device runs the device authorization grant (RFC 8628). Device requests a device code, calls showCode, and polls the token endpoint until
 // the user approves or refuses, or the code expires. If the server refuses, the error is an *Error, for example with Code access_denied.
-// If showCode returns an error, Device returns this error and does not poll. After a network error or a 5xx response, Device continues to
+// If showCode returns an error, Device returns this error and does not poll. The end of ctx ends the first request and the time between two
+// polls. The end of polls ends a poll, whose response may contain the tokens. After a network error or a 5xx response, Device continues to
 // poll, but more slowly (RFC 8628 §3.5).
-func (e Endpoint) Device(ctx context.Context, deviceEndpoint, scope string, showCode func(DeviceCode) error) (Token, error) {
+func (e Endpoint) Device(ctx, polls context.Context, deviceEndpoint, scope string, showCode func(DeviceCode) error) (Token, error) {
 	code, device, err := e.requestDeviceCode(ctx, deviceEndpoint, scope)
 	if err != nil {
 		return Token{}, err
@@ -72,7 +72,7 @@ func (e Endpoint) Device(ctx context.Context, deviceEndpoint, scope string, show
 		if err := sleep(ctx, max(0, min(wait, left))); err != nil {
 			return Token{}, fmt.Errorf("%s %s: waiting for the user's approval: %w", atToken, httpx.Text(e.URL, 300), err)
 		}
-		tok, err := e.grant(ctx, grantDevice, map[string]string{"device_code": code})
+		tok, err := e.grant(polls, grantDevice, map[string]string{"device_code": code})
 		if err == nil {
 			return tok, nil
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"strings"
 	"time"
 
 	"mcpauth/internal/httpx"
@@ -39,6 +40,10 @@ func (e Endpoint) parsePushed(a *formResponse) (Pushed, error) {
 		return Pushed{}, err
 	}
 	p := Pushed{RequestURI: m.stringMember("request_uri")}
+	scheme, _, _ := strings.Cut(strings.ToLower(p.RequestURI), ":")
+	if scheme == "http" || scheme == "https" { // the authorization server would read the request there, instead of the pushed one (RFC 9101 §5.2)
+		return Pushed{}, a.malformedError("request_uri is a web address, expected a reference to the pushed request (RFC 9126 §2.2)")
+	}
 	if p.RequestURI == "" || len(p.RequestURI) > maxRequestURI || !isPrintable(p.RequestURI, '!') {
 		return Pushed{}, a.malformedError(fmt.Sprintf("request_uri is %s, expected a URI (RFC 9126 §2.2)", quoted(p.RequestURI)))
 	}

@@ -69,6 +69,7 @@ func TestPushAnswers(t *testing.T) {
 		"no request_uri":       {reply{status: 201, body: `{"expires_in":90}`}, "request_uri", false},
 		"a blank in it":        {reply{status: 201, body: `{"request_uri":"urn:x:1 2"}`}, "request_uri", false},
 		"too long":             {reply{status: 201, body: `{"request_uri":"urn:` + strings.Repeat("x", 4000) + `"}`}, "request_uri", false},
+		"a web address":        {reply{status: 201, body: `{"request_uri":"HTTPS://evil.example/request.jwt"}`}, "is a web address", false},
 		"the client secret":    {reply{status: 201, body: `{"request_uri":"urn:x:client%2Dcanary%2Dsecret"}`}, "contains a secret of the request", false},
 		"a part of the secret": {reply{status: 201, body: `{"request_uri":"urn:x:client-canary"}`}, "", false},
 		"refused":              {reply{status: 400, body: `{"error":"invalid_scope","error_description":"no such scope"}`}, `answered 400 Bad Request, "invalid_scope": "no such scope"`, false},
