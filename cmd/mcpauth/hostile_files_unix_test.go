@@ -135,6 +135,10 @@ func TestKeyInAFolderOfOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused()
+	project.must(t, exitDone, "trust")
+	if s := project.stderr.String(); !strings.Contains(s, "a login will refuse "+realPath(file)+", because another user can replace it") {
+		t.Errorf("trust: %s", s)
+	}
 	if err := os.Chmod(team, 0o777|os.ModeSticky); err != nil { // like /tmp, where others can replace nothing
 		t.Fatal(err)
 	}

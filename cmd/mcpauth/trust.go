@@ -105,6 +105,9 @@ func (p *program) trustFile(ctx context.Context, name string) error {
 			now.Files[digest(file)] = digest(real)
 			if _, err := os.Stat(real); err == nil { // a path that leads to no file may be the value of a secret variable
 				targets[written] = real
+				if reason := config.Exposed(real); reason != "" {
+					p.out.printWarning("a login will refuse %s, because another user can replace it: %s", real, reason)
+				}
 			}
 		}
 	}
