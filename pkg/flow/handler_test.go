@@ -142,17 +142,22 @@ func TestStepUpsAreShared(t *testing.T) {
 	b.counts(t, map[string]int{"login": 2})
 }
 
+// answers403 gives a handler the response 403 with a challenge.
+func (b *bench) answers403(t *testing.T, challenge string) error {
+	t.Helper()
+	req, _ := http.NewRequestWithContext(ctx, http.MethodPost, b.URL(), nil)
+	req.Header.Set("Authorization", "Bearer "+string(b.stored(t).Token.AccessToken))
+	return b.c.Handler(b.t, HandlerOptions{}).Authorize(ctx, req, &http.Response{StatusCode: http.StatusForbidden, Body: http.NoBody, Request: req,
+		Header: http.Header{"Www-Authenticate": {challenge}}})
+}
+
 // A server may require more scopes without naming them.
 func TestStepUpNamesNoScope(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)
-	h := b.c.Handler(b.t, HandlerOptions{})
-	req, _ := http.NewRequestWithContext(ctx, http.MethodPost, b.URL(), nil)
-	req.Header.Set("Authorization", "Bearer "+string(b.stored(t).Token.AccessToken))
 	var said []string
 	b.c.Report = func(e Event) { said = append(said, e.Message) }
-	err := h.Authorize(ctx, req, &http.Response{StatusCode: http.StatusForbidden, Body: http.NoBody, Request: req,
-		Header: http.Header{"Www-Authenticate": {`Bearer error="insufficient_scope"`}}})
+	err := b.answers403(t, `Bearer error="insufficient_scope"`)
 	if err != nil || len(said) == 0 || said[0] != "the server requires more scopes, but names none" {
 		t.Errorf("%q, %v", said, err)
 	}
@@ -162,16 +167,11 @@ func TestStepUpNamesNoScope(t *testing.T) {
 func TestStepUpsAreBounded(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)
-	h := b.c.Handler(b.t, HandlerOptions{})
-	req, _ := http.NewRequestWithContext(ctx, http.MethodPost, b.URL(), nil)
-	req.Header.Set("Authorization", "Bearer "+string(b.stored(t).Token.AccessToken))
 	var scopes strings.Builder
 	for i := range 2000 {
 		fmt.Fprintf(&scopes, " scope-%d", i)
 	}
-	err := h.Authorize(ctx, req, &http.Response{StatusCode: http.StatusForbidden, Body: http.NoBody, Request: req,
-		Header: http.Header{"Www-Authenticate": {`Bearer error="insufficient_scope", scope="` + scopes.String() + `"`}}})
-	if !errors.Is(err, ErrForbidden) {
+	if err := b.answers403(t, `Bearer error="insufficient_scope", scope="`+scopes.String()+`"`); !errors.Is(err, ErrForbidden) {
 		t.Errorf("got %v, want ErrForbidden", err)
 	}
 	b.counts(t, map[string]int{"login": 1})
