@@ -125,7 +125,7 @@ func (o *output) printLine(line string) {
 
 // showProgress shows the progress of a call as a bar on a terminal, or as lines with --verbose.
 func (o *output) showProgress(done, total float64, message string) {
-	message = shorten(o.secrets.MaskValues(httpx.Text(message, 100)), 40)
+	message = shorten(httpx.Text(o.secrets.MaskValues(message), 100), 40)
 	switch {
 	case o.quiet:
 	case o.errTerminal && !o.verbose:

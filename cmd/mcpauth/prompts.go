@@ -154,7 +154,7 @@ func (p *program) printMessages(client *mcpclient.Client, messages []mcpclient.M
 	defer notes.end("messages")
 	for _, m := range messages {
 		if m.Block.Text == "" && m.Block.Type != "text" {
-			notes.print("a message contains %s; --json shows it", client.Clean(describeBlock(m.Block)))
+			notes.print("a message contains %s; --json shows it", describeBlock(m.Block, client.Clean))
 			continue
 		}
 		text := m.Block.Text

@@ -134,7 +134,7 @@ func (p *printer) printRaw(r mcpclient.Result) error {
 
 // brokenBlockError returns the error for a block that cannot be decoded.
 func (p *printer) brokenBlockError(b mcpclient.Block, number int) error {
-	return &protocolError{message: fmt.Sprintf("block %d of the answer, %s, cannot be decoded: %v", number, p.clean(describeBlock(b)), b.Broken)}
+	return &protocolError{message: fmt.Sprintf("block %d of the answer, %s, cannot be decoded: %v", number, describeBlock(b, p.clean), b.Broken)}
 }
 
 // saveBlocks prints a note on stderr for each block that is not text, and saves the block if --save-dir is given. If a block cannot be
@@ -155,15 +155,15 @@ func (p *printer) saveBlocks(r mcpclient.Result, tool string) error {
 		case b.Broken != nil:
 			failed = cmp.Or(failed, p.brokenBlockError(b, i+1))
 		case b.Type == "resource_link":
-			notes.print("block %d: %s: %s", i+1, p.clean(describeBlock(b)), p.clean(b.URI))
+			notes.print("block %d: %s: %s", i+1, describeBlock(b, p.clean), p.clean(b.URI))
 		case p.dir == nil:
-			notes.print("block %d: %s, %d bytes: --save-dir DIR saves it", i+1, p.clean(describeBlock(b)), len(data))
+			notes.print("block %d: %s, %d bytes: --save-dir DIR saves it", i+1, describeBlock(b, p.clean), len(data))
 		default:
-			file, err := p.dir.saveFile(p.clean(fileName(b, tool, i+1)), data)
+			file, err := p.dir.saveFile(p.clean(fileName(b, tool, i+1, p.clean)), data)
 			if err != nil {
 				return err
 			}
-			notes.print("block %d: %s, %d bytes: %s", i+1, p.clean(describeBlock(b)), len(data), file)
+			notes.print("block %d: %s, %d bytes: %s", i+1, describeBlock(b, p.clean), len(data), file)
 		}
 	}
 	return failed
@@ -191,13 +191,14 @@ func (n *noteList) end(elements string) {
 	}
 }
 
-// describeBlock returns the type, the media type and the name of a block.
-func describeBlock(b mcpclient.Block) string {
+// describeBlock returns the type, the media type and the name of a block. clean removes secrets. clean gets the whole text, because it
+// recognizes some secrets only if they are complete.
+func describeBlock(b mcpclient.Block, clean func(string) string) string {
 	words := []string{b.Type}
 	for _, s := range []string{b.MIMEType, b.Name} {
 		if s != "" {
 			words = append(words, s)
 		}
 	}
-	return httpx.Text(strings.Join(words, " "), 120)
+	return httpx.Text(clean(strings.Join(words, " ")), 120)
 }

@@ -32,7 +32,7 @@ func TestFileName(t *testing.T) {
 		{"a device", mcpclient.Block{Type: "resource", Name: "con.txt", MIMEType: "text/plain"}, "_con.txt"},
 		{"control characters", mcpclient.Block{Type: "resource", Name: "a\x1b[2Jb\nc.txt", MIMEType: "text/plain"}, "a__2Jb_c.txt"},
 	} {
-		if got := fileName(test.block, "draw", 1); got != test.want {
+		if got := fileName(test.block, "draw", 1, strings.Clone); got != test.want {
 			t.Errorf("%s: got %q, want %q", test.name, got, test.want)
 		}
 	}
@@ -44,7 +44,7 @@ func FuzzFileName(f *testing.F) {
 	f.Add("resource", "_.0", "", "", "_-_")
 	plain := regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*$`)
 	f.Fuzz(func(t *testing.T, kind, name, uri, mime, tool string) {
-		got := fileName(mcpclient.Block{Type: kind, Name: name, URI: uri, MIMEType: mime}, tool, 1)
+		got := fileName(mcpclient.Block{Type: kind, Name: name, URI: uri, MIMEType: mime}, tool, 1, strings.Clone)
 		if !plain.MatchString(got) || strings.HasSuffix(got, ".") || len(got) > 120 || !filepath.IsLocal(got) {
 			t.Errorf("%q", got)
 		}

@@ -74,12 +74,12 @@ func (d *saveDir) saveFile(name string, data []byte) (string, error) {
 }
 
 // fileName derives a file name from the URI or the name of a block. If the block has neither, the file name consists of the tool's name and
-// the block's number. The extension is that of the media type.
-func fileName(b mcpclient.Block, tool string, number int) string {
-	name := path.Base(strings.ReplaceAll(b.Name, `\`, "/"))
+// the block's number. The extension is that of the media type. clean removes secrets from the URI and the name before anything else changes them.
+func fileName(b mcpclient.Block, tool string, number int, clean func(string) string) string {
+	name := path.Base(strings.ReplaceAll(clean(b.Name), `\`, "/"))
 	if u, err := url.Parse(b.URI); err == nil && b.URI != "" {
-		if name = path.Base(u.Path); u.Path == "" {
-			name = path.Base(u.Opaque)
+		if name = path.Base(clean(u.Path)); u.Path == "" {
+			name = path.Base(clean(u.Opaque))
 		}
 	}
 	name = safeName(name)

@@ -101,6 +101,10 @@ func tokens() []Attack {
 			return strings.ReplaceAll(s, `"inputRequests":{"title":`, `"inputRequests":{"`+token+`":`)
 		}},
 		returned("reflected-link", "the MCP server repeats the token as the name and URI of a resource link", `{"content":[{"type":"text","text":"hello"},{"type":"resource_link","name":"TOKEN","uri":"x:TOKEN"}]}`),
+		{Name: "token/reflected-cut", What: "the MCP server repeats one of the user's headers at the end of a long name, which is shortened", Later: true, Edit: func(r *http.Request, s string) string {
+			name, _ := json.Marshal(strings.Repeat("q", 88) + r.Header.Get("X-Key"))
+			return echoed.ReplaceAllLiteralString(s, `"result":{"content":[{"type":"resource_link","name":`+string(name)+`}]}}`)
+		}},
 		{Name: "token/reflected-metadata", What: "the MCP server stores one of the user's headers and repeats the header in its metadata", Edit: remembered()},
 		later("reflected-key-challenge", "the MCP server repeats one of the user's headers in the challenge of a 403", func(w http.ResponseWriter, r *http.Request) {
 			key := strings.ReplaceAll(r.Header.Get("X-Key"), `"`, `\"`)

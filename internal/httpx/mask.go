@@ -33,6 +33,11 @@ func IsRedacted(text string) bool { return strings.Contains(percentDecoded(text)
 type finder struct {
 	whole []string        // forms of secrets, in lower case
 	parts map[string]bool // parts of secrets of partLength bytes; nil: only complete secrets count
+
+	// begins contains the forms in whole of which a beginning of at least partLength bytes counts before "…", where a text was cut. If cut is
+	// true, the beginning counts at the end of the text too.
+	begins []string
+	cut    bool
 }
 
 // addParts makes the finder find parts of the secrets that it already has.
@@ -106,6 +111,7 @@ func (f *finder) find(text string, parts map[string]bool) (spans [][2]int) {
 			at += i + len(form)
 		}
 	}
+	spans = append(spans, f.findBeginnings(text)...)
 	for i := 0; parts != nil && i+partLength <= len(text); i++ {
 		switch n := len(spans); {
 		case !parts[text[i:i+partLength]]:
@@ -116,6 +122,41 @@ func (f *finder) find(text string, parts map[string]bool) (spans [][2]int) {
 		}
 	}
 	return spans
+}
+
+// findBeginnings returns the places of the beginnings of secrets that are cut off.
+func (f *finder) findBeginnings(text string) (spans [][2]int) {
+	if !f.cut && !strings.Contains(text, "…") {
+		return nil
+	}
+	for _, form := range f.begins {
+		for at := 0; len(form) > partLength; at++ {
+			i := strings.Index(text[at:], form[:partLength])
+			if i < 0 {
+				break
+			}
+			at += i
+			end := at + partLength
+			for end < len(text) && end-at < len(form) && text[end] == form[end-at] {
+				end++
+			}
+			if f.isCut(text[end:]) {
+				spans = append(spans, [2]int{at, end})
+			}
+		}
+	}
+	return spans
+}
+
+// isCut reports whether a text was cut before rest, possibly within an escape.
+func (f *finder) isCut(rest string) bool {
+	const longestEscape = 100
+	short := rest[:min(len(rest), longestEscape)]
+	before, _, found := strings.Cut(short, "…")
+	if !found && (!f.cut || len(short) < len(rest)) {
+		return false
+	}
+	return before == "" || strings.IndexAny(before, "%&\\\ufffd") == 0 && !strings.ContainsAny(before, " ;")
 }
 
 // percentRun matches characters in percent-encoding.

@@ -212,12 +212,12 @@ func (s *Secrets) ownValues() *finder {
 	f := &finder{}
 	for _, v := range s.values {
 		if len(v.text) >= longValue && v.origin != ofIdentifierHeader {
-			f.whole = append(f.whole, v.inLowerCase()...)
+			f.addWithBeginnings(v)
 		}
 	}
 	for _, c := range s.credentials {
 		if len(c.text) >= minToken {
-			f.whole = append(f.whole, c.inLowerCase()...)
+			f.addWithBeginnings(c)
 		}
 	}
 	return f
@@ -243,10 +243,23 @@ func (s *Secrets) newFinder(parts bool, minLength int) *finder {
 	}
 	for _, v := range s.values {
 		if v.origin == ofSecretHeader && (parts || len(v.text) >= minLength || !isWord(v.text)) || v.origin == ofUser && len(v.text) >= minLength {
-			f.whole = append(f.whole, v.inLowerCase()...)
+			f.addWithBeginnings(v)
 		}
 	}
+	if f.cut = parts; !parts {
+		f.begins = nil
+	}
 	return f
+}
+
+// addWithBeginnings makes the finder find a secret and its beginning in texts that were cut. The beginning of a URL or UUID in a variable does
+// not count, because it may be ordinary text.
+func (f *finder) addWithBeginnings(s *secret) {
+	forms := s.inLowerCase()
+	f.whole = append(f.whole, forms...)
+	if s.origin != identifier && !strings.Contains(s.text, "://") {
+		f.begins = append(f.begins, forms...)
+	}
 }
 
 // isWord reports whether a text contains only letters, '-' and '_', such as access_token or Production.

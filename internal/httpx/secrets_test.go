@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -373,6 +374,48 @@ func TestLongErrorsArriveClean(t *testing.T) {
 	}
 	if res, err := Do(k.Client(nil), req); !errors.Is(err, ErrTooLarge) || strings.Contains(string(res.Body), "canary") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Only a complete value of the user counts. If a text was cut within the value, the beginning of the value counts too.
+func TestCutTexts(t *testing.T) {
+	const value = "sk-live+0123456789abcdefghij/KLMNOPQR=="
+	var k Secrets
+	k.AddHeader("X-Api-Key", value)
+	k.AddValues("https://mcp.example.com/mcp?key=1")
+	hex := fmt.Sprintf("%x", value)
+	percent := strings.ToUpper(regexp.MustCompile("..").ReplaceAllString(hex, "%$0"))
+	for _, tt := range []struct{ name, in, want string }{
+		{"a beginning", "is " + value[:30] + "…", "is [redacted]…"},
+		{"two beginnings", value[:20] + "…, " + value[:30] + `…"`, `[redacted]…, [redacted]…"`},
+		{"base64", Text(base64.StdEncoding.EncodeToString([]byte(value)), 30), "[redacted]…"},
+		{"hexadecimal", hex[:30] + "…", "[redacted]…"},
+		{"percent-encoding", percent[:60] + "…", "[redacted]…"},
+		{"a part of an escape", percent[:62] + "… x", "[redacted]%6… x"},
+		{"HTML", "&#115;&#107;-live+012345&#00…", "[redacted]\ufffd…"},
+		{"11 bytes", value[:11] + "…", value[:11] + "…"},
+		{"a beginning that continues", value[:20] + "other text…", value[:20] + "other text…"},
+		{"a URL in a variable", "https://mcp.example.com/…", "https://mcp.example.com/…"},
+	} {
+		if got := k.Clean(tt.in); got != tt.want {
+			t.Errorf("%s: Clean: got %q, want %q", tt.name, got, tt.want)
+		}
+		if got := k.MaskValues(tt.in); got != tt.want {
+			t.Errorf("%s: MaskValues: got %q, want %q", tt.name, got, tt.want)
+		}
+	}
+	end := "is " + value[:30] // the body of an error is cut without a mark
+	if got := k.Clean(end); got != "is [redacted]" {
+		t.Errorf("Clean at the end: %q", got)
+	}
+	if got := k.MaskValues(end); got != end {
+		t.Errorf("MaskValues at the end: %q", got)
+	}
+	if got := string(k.CleanRefusal([]byte(`{"message":"` + end))); got != `{"message":"is [redacted]` {
+		t.Errorf("CleanRefusal: %s", got)
+	}
+	if k.Holds(end) || !k.MayStore(end) {
+		t.Error("a beginning counts as the complete value")
 	}
 }
 

@@ -75,7 +75,7 @@ func (l *Link) newStatusError(res *http.Response, body, reason string) *StatusEr
 
 // foreignAddress returns the error for a URL that is not on the origin of the MCP server.
 func (l *Link) foreignAddress(address string) error {
-	return l.CleanAddress(&httpx.AddressError{Address: httpx.Text(address, 200), Reason: "it is not on the origin of the MCP server " + l.plainURL(l.server)})
+	return &httpx.AddressError{Address: httpx.Text(l.Clean(address), 200), Reason: "it is not on the origin of the MCP server " + l.plainURL(l.server)}
 }
 
 // networkError returns a network error as a *url.Error whose URL has no query. Credentials in the error text are masked, because the text
@@ -96,5 +96,5 @@ func (l *Link) networkError(req *http.Request, err error) error {
 // MCP 2024-11-05 chooses the URL of its endpoint.
 func (l *Link) plainURL(u *url.URL) string {
 	c := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}
-	return l.Clean(httpx.Text(c.String(), 500))
+	return httpx.Text(l.Clean(c.String()), 500)
 }

@@ -108,14 +108,6 @@ func (l *Link) Clean(s string) string { return l.secrets().Clean(s) }
 // CleanJSON removes the secrets of the login from the strings of a JSON text of the server.
 func (l *Link) CleanJSON(data []byte) []byte { return l.secrets().CleanJSON(data) }
 
-// CleanAddress removes the secrets of the login from the address in an *httpx.AddressError.
-func (l *Link) CleanAddress(err error) error {
-	if refused, ok := errors.AsType[*httpx.AddressError](err); ok {
-		return &httpx.AddressError{Address: l.Clean(refused.Address), Reason: refused.Reason}
-	}
-	return err
-}
-
 // HoldsToken reports whether s contains a secret of the login. Use HoldsToken if s cannot be masked, for example a URL.
 func (l *Link) HoldsToken(s string) bool { return l.secrets().Holds(s) }
 

@@ -4,11 +4,14 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
+
+	"mcpauth/internal/httpx"
 )
 
 // Clean masks credentials that a server repeats, also in other encodings, and leaves other text unchanged.
@@ -41,6 +44,34 @@ func TestLongErrorMessage(t *testing.T) {
 		t.Errorf("%T with %d bytes", err, len(e.Message))
 	}
 }
+
+// A secret is removed from a URL before the URL is shortened. The message and the body of an error are shortened first, so that a part of a
+// secret at the end is removed too, even if it would move into the visible text because the white space before it is removed.
+func TestCutTextsShowNoSecret(t *testing.T) {
+	const key = "sk-live+0123456789abcdefghij-KLMNOPQR=="
+	l := &Link{URL: "https://mcp.example.com", Header: http.Header{"X-Api-Key": {key}}}
+	l.prepare()
+	for n := range 530 {
+		address := "https://evil.example/" + strings.Repeat("p", n) + key
+		u, _ := url.Parse(address)
+		if shown := l.plainURL(u) + l.foreignAddress(address).Error(); strings.Contains(shown, "sk") {
+			t.Fatalf("after %d bytes: %s", n, shown)
+		}
+	}
+	for n := partOfKey; n < len(key); n++ {
+		message := "a" + strings.Repeat(" ", maxErrorText-1-n) + key
+		m, _ := Parse([]byte(`{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"` + message + `"}}`))
+		if err := l.Failure(Outcome{Answer: m}); strings.Contains(err.Error(), "sk") {
+			t.Fatalf("%d bytes at the end of the message: %v", n, err)
+		}
+		res := &http.Response{StatusCode: 500, Request: &http.Request{URL: l.server}, Body: io.NopCloser(strings.NewReader("a" + strings.Repeat(" ", httpx.MaxBody-1-n) + key))}
+		if err := l.newStatusError(res, readText(res), ""); strings.Contains(err.Error(), "sk") {
+			t.Fatalf("%d bytes at the end of the body: %v", n, err)
+		}
+	}
+}
+
+const partOfKey = 12 // a shorter part of a secret is not masked
 
 func TestRetryGap(t *testing.T) {
 	for retry, want := range map[string]string{"": "1s", "250": "250ms", "0": "100ms", "99": "100ms", "-1": "1s", "x": "1s", "99999999": "1s"} {

@@ -82,7 +82,8 @@ func (c *Client) askElicitor(ctx context.Context, e Elicitation) (Answer, error)
 		}
 		u, err := httpx.Check(e.URL, httpx.Local(server))
 		if err != nil {
-			return Answer{}, &QuestionError{c.link.CleanAddress(err)}
+			_, err = httpx.Check(c.link.Clean(e.URL), httpx.Local(server)) // Check shortens the URL, so the secrets are removed before
+			return Answer{}, &QuestionError{err}
 		}
 		if e.URL = u.String(); c.link.HoldsToken(e.URL) {
 			return Answer{}, c.protocolError("it asks to open a URL that contains the access token")

