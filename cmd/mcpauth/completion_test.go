@@ -23,6 +23,18 @@ func TestCompletionIsLimited(t *testing.T) {
 	}
 }
 
+// Bash reads other escapes in $'…' than in '…', so that a candidate could end the quote. No candidates are printed for such a line.
+func TestBashLineWithDollarQuote(t *testing.T) {
+	for line, complete := range map[string]bool{
+		`mcpauth call notes $'`: false, `mcpauth call notes $"`: false, `mcpauth call notes a$'b`: false, `mcpauth call notes $'a' `: false, `mcpauth call notes a\\$'`: false, `mcpauth call notes "a"$'`: false,
+		`mcpauth call notes \$'`: true, `mcpauth call notes '$'`: true, `mcpauth call notes "$"'`: true, `mcpauth call notes "$'`: true, `mcpauth call notes $a'`: true, `mcpauth call notes $ '`: true,
+	} {
+		if words, _, _ := bashLine(line, " ="); (len(words) > 0) != complete {
+			t.Errorf("%s: words %q", line, words)
+		}
+	}
+}
+
 // The completion script of PowerShell leaves out words that an old PowerShell would change, quotes words that PowerShell would interpret, and
 // removes the quotes from the words before the cursor. PowerShell is not installed on every machine, so this test applies the expressions of
 // the script.

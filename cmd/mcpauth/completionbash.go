@@ -29,11 +29,14 @@ func (p *program) printBashCandidates(ctx context.Context, breaks, line string) 
 
 // bashLine splits a bash command line into words. Bash replaces only the end of the last word: the text after the last quote or after the
 // last character of breaks ($COMP_WORDBREAKS). keptBytes is the length of the part of the last word that bash does not replace. openQuote
-// is the quote that is still open at the end of the line, or 0.
+// is the quote that is still open at the end of the line, or 0. If the line contains $'…' or $"…", bashLine returns no words, because bash reads
+// other escapes in these quotes.
 func bashLine(line, breaks string) (words []string, keptBytes int, openQuote rune) {
 	var word []byte
-	started, escaped := false, false
+	started, escaped, dollar := false, false, false
 	for _, r := range line {
+		afterDollar := dollar
+		dollar = r == '$' && openQuote == 0 && !escaped
 		switch {
 		case escaped:
 			if openQuote == '"' && !strings.ContainsRune("$`\"\\", r) {
@@ -45,6 +48,9 @@ func bashLine(line, breaks string) (words []string, keptBytes int, openQuote run
 		case r == openQuote:
 			openQuote, keptBytes = 0, len(word)
 		case openQuote == 0 && (r == '\'' || r == '"'):
+			if afterDollar {
+				return nil, 0, 0
+			}
 			openQuote, keptBytes, started = r, len(word), true
 		case openQuote == 0 && unicode.IsSpace(r):
 			if started {
