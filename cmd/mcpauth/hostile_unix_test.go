@@ -481,6 +481,14 @@ func TestRootInAnotherHome(t *testing.T) {
 	if !strings.Contains(u.stderr.String(), "runs as root, but MCPAUTH_STATE_DIR is a folder of another user") {
 		t.Errorf("stderr: %s", u.stderr.String())
 	}
+	u.env = append(env, "MCPAUTH_STATE_DIR="+own+"/state", "MCPAUTH_KEYSTORE_DIR="+own+"/keys", "MCPAUTH_CONFIG="+u.home+"/.config/mcpauth/config.json")
+	u.must(t, exitUsage, "call", "x", "whoami", "--reauth", "never")
+	if !strings.Contains(u.stderr.String(), "named by MCPAUTH_CONFIG, but mcpauth runs as root, and this file and HOME are not root's: ") || !strings.Contains(u.stderr.String(), "--config FILE") {
+		t.Errorf("stderr: %s", u.stderr.String())
+	}
+	u.must(t, exitAuth, "call", "x", "whoami", "--reauth", "never", "--config", u.home+"/.config/mcpauth/config.json") // named on the command line
+	u.env = append(u.env, "HOME="+own)
+	u.must(t, exitAuth, "call", "x", "whoami", "--reauth", "never") // with a home folder of its own, root has set the variable
 	if err := os.Mkdir(own+"/volume", 0o700); err != nil || os.Lchown(own+"/volume", 4242, 4242) != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,8 @@ type Places struct {
 }
 
 // Find finds the configuration files. If the flag or MCPAUTH_CONFIG names a file, Find returns only that file. If neither names a file,
-// Find returns the nearest .mcp.json in dir or a folder above it, and config.json in the user's configuration folder.
+// Find returns the nearest .mcp.json in dir or a folder above it, and config.json in the user's configuration folder. If mcpauth runs as root in
+// another user's home, Find returns an error if MCPAUTH_CONFIG names another user's file.
 func Find(flag, dir, home string, getenv func(string) string) (Places, error) {
 	if flag != "" {
 		return Places{Named: flag}, nil
@@ -25,6 +26,10 @@ func Find(flag, dir, home string, getenv func(string) string) (Places, error) {
 	if path := getenv("MCPAUTH_CONFIG"); path != "" {
 		if info, err := os.Stat(path); err != nil || info.IsDir() {
 			return Places{}, &Error{Path: path, Reason: "named by MCPAUTH_CONFIG, but " + reasonWithoutPath(err)}
+		}
+		// sudo -E keeps the caller's MCPAUTH_CONFIG and HOME.
+		if whole, _ := filepath.Abs(path); NotRoots(home) != "" && NotRoots(whole) != "" {
+			return Places{}, &Error{Path: path, Reason: "named by MCPAUTH_CONFIG, but mcpauth runs as root, and this file and HOME are not root's: " + NotRoots(whole)}
 		}
 		return Places{Named: path}, nil
 	}
