@@ -95,8 +95,8 @@ func (s *Secrets) dropOldest(from origin, limit int) {
 	})
 }
 
-// AddValues adds values of the user, such as those of variables. Only a complete value counts, because its beginning may be ordinary text. A
-// server may use a value that is public by its form, and a value shorter than longValue bytes.
+// AddValues adds values of the user, such as those of variables. Only a complete value counts, because its beginning may be ordinary text. Where
+// Clean and MaskValues see that a text was cut, a beginning of at least partLength bytes counts too. A server may use a value that is public by its form, and a value shorter than longValue bytes.
 func (s *Secrets) AddValues(values ...string) { s.addValues(ofUser, values) }
 
 func (s *Secrets) addValues(from origin, values []string) {
@@ -164,7 +164,7 @@ func (s *Secrets) isTyped(text string) bool {
 
 // Clean replaces the secrets in a message of a server. A credential of at least minSecret bytes counts, or a part of a credential of at
 // least partLength bytes. A value of the user counts if it has at least longValue bytes and is no identifier, or if its origin is
-// ofSecretHeader.
+// ofSecretHeader. The beginning of such a value counts before "…" and at the end of the message.
 func (s *Secrets) Clean(message string) string {
 	s.mu.Lock()
 	f := s.messages
@@ -200,7 +200,7 @@ func (s *Secrets) MayStore(text string) bool {
 }
 
 // MaskValues replaces the complete values of the user, also UUIDs and URLs in variables, and the credentials of an Authorization header in a text of the
-// program.
+// program, and their beginnings before "…".
 func (s *Secrets) MaskValues(text string) string { return s.ownValues().clean(text) }
 
 // MaskJSON applies MaskValues to the strings of a JSON text, except to the names of members.
