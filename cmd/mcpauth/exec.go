@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/url"
@@ -125,7 +126,18 @@ func (p *program) childEnvironment(environ []string, addresses map[string]string
 	for name, address := range addresses {
 		environ = append(environ, name+"="+address)
 	}
+	if len(addresses) > 0 {
+		environ = p.bypassProxy(environ)
+	}
 	return environ
+}
+
+// bypassProxy adds 127.0.0.1 to the hosts that a command reaches without a proxy, because the proxy would learn the secret in a local URL.
+// Some programs read NO_PROXY, others no_proxy.
+func (p *program) bypassProxy(environ []string) []string {
+	upper, lower := p.getenv("NO_PROXY"), p.getenv("no_proxy")
+	with := func(name, hosts string) string { return name + "=" + strings.TrimPrefix(hosts+",127.0.0.1", ",") }
+	return append(environ, with("NO_PROXY", cmp.Or(upper, lower)), with("no_proxy", cmp.Or(lower, upper)))
 }
 
 // separatesWords reports whether a character separates words in a header, in JSON, in a query or in the words of a shell.

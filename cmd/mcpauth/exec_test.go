@@ -163,12 +163,12 @@ func TestExecOfADeafCommand(t *testing.T) {
 func TestChildEnvironment(t *testing.T) {
 	p := testProgram()
 	p.secrets = []string{"Bearer secret-of-a-header", "short"}
-	variables := map[string]string{"FLAG": "true", "HALF": "half-of-it"}
+	variables := map[string]string{"FLAG": "true", "HALF": "half-of-it", "no_proxy": "a.example"}
 	p.lookupEnv = func(name string) (string, bool) { return variables[name], true }
 	p.hideVariables("FLAG", "HALF")
 	got := p.childEnvironment([]string{"PATH=/bin", "MCPAUTH_ACCESS_TOKEN=t", "MCPAUTH_URL_OUTER=x", "A=secret-of-a-header", "B=Bearer secret-of-a-header", "C=short", "D=hort", "E=", "FLAG=true", "CI=true", "HALF=half-of-it", "COPY=half-of-it", "NAMED=HALF=half"},
 		map[string]string{"MCPAUTH_URL": "http://127.0.0.1:1/x/mcp"})
-	if want := []string{"PATH=/bin", "D=hort", "E=", "CI=true", "NAMED=HALF=half", "MCPAUTH_URL=http://127.0.0.1:1/x/mcp"}; !slices.Equal(got, want) {
+	if want := []string{"PATH=/bin", "D=hort", "E=", "CI=true", "NAMED=HALF=half", "MCPAUTH_URL=http://127.0.0.1:1/x/mcp", "NO_PROXY=a.example,127.0.0.1", "no_proxy=a.example,127.0.0.1"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	store := []string{"MCPAUTH_KEYSTORE_URL=postgres://u@h/db", "PGPASSWORD=a", "PGSSLPASSWORD=b"}

@@ -197,7 +197,7 @@ func fates() map[string]fate {
 		"answer/registration-307":     {exit: exitAuth, says: "307"},
 		"answer/truncated-token":      broken("the answer is incomplete"),
 		"answer/many-scopes":          {args: []string{"refresh", "SERVER"}, honest: []string{"login", "SERVER"}, good: true},
-		"answer/many-scopes-known":    {exit: exitSecurity, says: "longer than 8 kB"},
+		"answer/many-scopes-known":    {exit: exitNetwork, says: "too many scopes: more than 16 kB"},
 		"answer/token-page":           broken("token endpoint"),
 
 		"callback/repeated-code": broken("code appears twice"),
@@ -312,7 +312,7 @@ func fates() map[string]fate {
 		"terminal/issuer":              issuer,
 		"terminal/client-id":           {exit: exitAuth, says: "no usable client_id"},
 		"terminal/client-id-huge":      {exit: exitAuth, says: "no usable client_id"},
-		"terminal/scopes-huge":         refused("authorization request.*longer than 8 kB"),
+		"terminal/scopes-huge":         {exit: exitNetwork, says: "too many scopes: more than 16 kB"},
 		"terminal/scope":               harmless,
 		"terminal/scopes-supported":    harmless,
 		"terminal/tools":               {args: []string{"tools", "SERVER"}, good: true},

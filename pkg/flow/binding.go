@@ -122,12 +122,18 @@ func (c *Client) bindSecrets(ctx context.Context, t Target, issuer string, o Log
 	return c.bindEach(ctx, t.URL, issuer, secrets, o, record)
 }
 
-// bindRenewed binds the files that a renewal reads, because they may contain other secrets than at the login. The secrets that the login has
-// stored are bound already. An assertion is bound when it is read.
-func (c *Client) bindRenewed(ctx context.Context, cred credential) error {
-	s := cred.Settings
-	s.Grant, s.ClientSecret, s.SecretParts, s.IDP.ClientSecret = "", "", nil, ""
-	return c.bindSecrets(ctx, Target{URL: cred.Server, Settings: s}, cred.Issuer, LoginOptions{}, true)
+// bindKey binds the client key of a credential. The key's file may have changed since the login.
+func (c *Client) bindKey(ctx context.Context, cred credential) error {
+	key := Settings{ClientKeyFile: cred.Settings.ClientKeyFile, ApprovedFiles: cred.Settings.ApprovedFiles}
+	return c.bindSecrets(ctx, Target{URL: cred.Server, Settings: key}, cred.Issuer, LoginOptions{}, true)
+}
+
+// forClient returns the target without a client key if the requests of the client do not use the key. A key that is not sent is not bound.
+func (t Target) forClient(client dcr.Client) Target {
+	if client.AuthMethod != keyMethod {
+		t.ClientKeyFile = ""
+	}
+	return t
 }
 
 // bindEach is bindSecrets for the given secrets.

@@ -239,3 +239,48 @@ func TestRenewalReadsAnotherSecret(t *testing.T) {
 		b.counts(t, map[string]int{"token": 0})
 	}
 }
+
+// The same with a revocation, which mcpauth then omits.
+func TestRevocationReadsAnotherKey(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, demo.Options{})
+	c, file := b.client(t), filepath.Join(t.TempDir(), "key.pem")
+	if err := os.WriteFile(file, []byte(newKeyText(t)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	settings := Settings{Grant: GrantClientCredentials, ClientKeyFile: file}
+	if err := c.bindSecrets(ctx, Target{URL: "https://honest.example", Settings: settings}, "https://as.honest.example", LoginOptions{}, true); err != nil {
+		t.Fatal(err)
+	}
+	cred := credential{Server: b.t.URL, Issuer: b.Issuer(), Grant: GrantClientCredentials, Settings: settings, Token: token.Token{AccessToken: "a"},
+		Client: dcr.Client{ID: "c", AuthMethod: keyMethod}, Endpoints: storedEndpoints{Token: b.Issuer() + "/token", Revocation: b.Issuer() + "/revoke"}}
+	if err := c.saveCredential(ctx, b.t, &cred); err != nil {
+		t.Fatal(err)
+	}
+	report, err := c.Logout(ctx, b.t, LogoutOptions{})
+	if err != nil || report.Revoked || len(report.Warnings) != 1 || !strings.Contains(report.Warnings[0], "was first used with") {
+		t.Errorf("got %+v, %v", report, err)
+	}
+	b.counts(t, map[string]int{"revoke": 0})
+}
+
+// A login that registers a client without a key does not bind the key, because no request contains it.
+func TestUnusedKeyIsNotBound(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, demo.Options{})
+	file := filepath.Join(t.TempDir(), "key.pem")
+	if err := os.WriteFile(file, []byte(newKeyText(t)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.t.ClientMetadataURL, b.t.ClientKeyFile = "https://me.example/doc.json", file
+	b.login(t)
+	if n := b.bound(t); n != 0 {
+		t.Errorf("%d secrets are bound", n)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.c.Refresh(ctx, b.t, 0); err != nil {
+		t.Errorf("a renewal reads the key: %v", err)
+	}
+}

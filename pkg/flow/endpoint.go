@@ -12,15 +12,22 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// tokenEndpoint returns the token endpoint for the credential's client.
-func (c *Client) tokenEndpoint(cred credential) (token.Endpoint, error) {
+// keyMethod is the client authentication method that uses the client key (RFC 7523 §2.2).
+const keyMethod = "private_key_jwt"
+
+// tokenEndpoint returns the token endpoint for the credential's client. If the client uses a key, the key is bound first, because each request
+// reads its file again.
+func (c *Client) tokenEndpoint(ctx context.Context, cred credential) (token.Endpoint, error) {
 	e := token.Endpoint{URL: cred.Endpoints.Token, Now: c.Now, Resource: cred.Resource, Local: isLocal(cred.Server), Strict: cred.Settings.Strict}
 	var err error
 	if e.HTTP, err = c.endpointHTTP(cred.target(), cred.Issuer); err != nil {
 		return e, err
 	}
 	e.Client = token.ClientAuth{ID: cred.Client.ID, Secret: cred.Client.Secret, Method: cred.Client.AuthMethod, Audience: cred.Issuer, Algs: cred.Endpoints.SigningAlgs}
-	if cred.Client.AuthMethod == "private_key_jwt" {
+	if cred.Client.AuthMethod == keyMethod {
+		if err := c.bindKey(ctx, cred); err != nil {
+			return e, err
+		}
 		if e.Client.Key, err = c.loadKey(cred.Settings); err != nil {
 			return e, err
 		}
@@ -59,8 +66,8 @@ func (p *proverCache) of(cred credential) (*token.Prover, error) {
 // otherMethod returns (RFC 6749 §2.3.1). The second request is needed because the metadata lists the methods of the server, but not the
 // method of this client. The credential stores the method that worked. The first request does not use up a code, because a server
 // authenticates the client before it looks at the code.
-func withEitherAuthMethod[T any](c *Client, cred *credential, supported []string, notes *deviationList, request func(token.Endpoint) (T, error)) (T, error) {
-	e, err := c.tokenEndpoint(*cred)
+func withEitherAuthMethod[T any](ctx context.Context, c *Client, cred *credential, supported []string, notes *deviationList, request func(token.Endpoint) (T, error)) (T, error) {
+	e, err := c.tokenEndpoint(ctx, *cred)
 	if err != nil {
 		return *new(T), err
 	}

@@ -19,6 +19,9 @@ var (
 	ErrClientRejected = errors.New("the authorization server no longer accepts the client registration")
 	// ErrTokenRefused is returned if the MCP server refuses a token that was just issued.
 	ErrTokenRefused = errors.New("the server refuses a token that was just issued")
+	// ErrManyScopes is returned if the server requires more scopes than a login may request.
+	ErrManyScopes = errors.New("the server names too many scopes")
+
 	// ErrForbidden is returned if the MCP server answers 403 without requesting more scopes.
 	ErrForbidden = errors.New("the server refuses this request for this login")
 	// ErrIssuerChanged is returned if a client or a secret would be used at another authorization server than before.

@@ -171,8 +171,8 @@ func TestStepUpsAreBounded(t *testing.T) {
 	for i := range 2000 {
 		fmt.Fprintf(&scopes, " scope-%d", i)
 	}
-	if err := b.answers403(t, `Bearer error="insufficient_scope", scope="`+scopes.String()+`"`); !errors.Is(err, ErrForbidden) {
-		t.Errorf("got %v, want ErrForbidden", err)
+	if err := b.answers403(t, `Bearer error="insufficient_scope", scope="`+scopes.String()+`"`); !errors.Is(err, ErrManyScopes) {
+		t.Errorf("got %v, want ErrManyScopes", err)
 	}
 	b.counts(t, map[string]int{"login": 1})
 }

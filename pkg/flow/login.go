@@ -47,7 +47,7 @@ type loginDraft struct {
 	found *discovery.Result
 	plan  Plan
 	notes *deviationList
-	bind  func(context.Context) error // binds the secrets of the login, see bindSecrets; called before each request that may contain one
+	bind  func(context.Context, dcr.Client) error // binds the secrets of the login, see bindSecrets; called before each request that may contain one
 
 	inCall bool   // a Handler started this login during a request
 	nonce  string // OpenID Connect nonce for an identity provider; empty: not sent
@@ -217,7 +217,9 @@ func (c *Client) prepareLogin(ctx context.Context, t Target, o LoginOptions, old
 	if err := checkSameIssuer(d); err != nil {
 		return d, err
 	}
-	d.bind = func(ctx context.Context) error { return c.bindSecrets(ctx, t, d.found.Server.Issuer, o, true) }
+	d.bind = func(ctx context.Context, client dcr.Client) error {
+		return c.bindSecrets(ctx, t.forClient(client), d.found.Server.Issuer, o, true)
+	}
 	if !t.grantOrDefault().nonInteractive() || t.IDP.Issuer != "" { // fail before a browser opens; a login without a user calls d.bind at once
 		if err := c.bindSecrets(ctx, t, d.found.Server.Issuer, o, false); err != nil {
 			return d, err
@@ -233,6 +235,9 @@ func (c *Client) prepareLogin(ctx context.Context, t Target, o LoginOptions, old
 	c.warnNotShown(t, d.found.Server)
 	d.plan = newPlan(t.Settings, d.found, old)
 	d.plan.Scopes = mergeLists(why.scopes, d.plan.Scopes)
+	if err := checkScopes(d.plan.Scopes, t); err != nil {
+		return d, err
+	}
 	return d, checkFeasible(t.Settings, d.found) // an infeasible login fails before a browser opens
 }
 

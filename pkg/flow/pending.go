@@ -13,6 +13,7 @@ import (
 
 	"mcpauth/internal/task"
 	"mcpauth/pkg/callback"
+	"mcpauth/pkg/dcr"
 	"mcpauth/pkg/keystore"
 	"mcpauth/pkg/token"
 )
@@ -125,7 +126,9 @@ func (c *Client) finishAlone(k *job, t Target, state, answer string) (credential
 	bound, o := p.Credential.target(), LoginOptions{AcceptNewIssuer: p.AcceptNewIssuer, IssuerGiven: p.IssuerGiven}
 	bound.SecretParts = p.SecretParts
 	cred, err := c.requestTokens(k, tokenRequest{t: t, cred: p.Credential, methods: p.AuthMethods, notes: &deviationList{}, stage: "token exchange", limit: redeemLimit, keep: c.storeLogin,
-		bind: func(ctx context.Context) error { return c.bindSecrets(ctx, bound, p.Credential.Issuer, o, true) },
+		bind: func(ctx context.Context, client dcr.Client) error {
+			return c.bindSecrets(ctx, bound.forClient(client), p.Credential.Issuer, o, true)
+		},
 		request: func(ctx context.Context, e token.Endpoint) (token.Token, error) {
 			if err := c.storePending(ctx, t, state, pendingLogin{Began: p.Began, Spent: c.now(), SpentBy: os.Getpid()}); err != nil {
 				return token.Token{}, err

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 
+	"mcpauth/pkg/dcr"
 	"mcpauth/pkg/discovery"
 	"mcpauth/pkg/token"
 )
@@ -95,7 +96,7 @@ func (c *Client) signInByBrowser(k *job, d loginDraft) (*credential, error) {
 	c.progress("identity provider " + server.Issuer)
 	p := loginDraft{t: Target{URL: d.t.URL, Profile: d.t.Profile}, o: LoginOptions{Timeout: d.o.Timeout, Paste: d.o.Paste}, old: d.old.providerLogin(), began: d.began,
 		found: &discovery.Result{Server: server}, notes: d.notes, nonce: rand.Text(),
-		bind: func(ctx context.Context) error {
+		bind: func(ctx context.Context, _ dcr.Client) error {
 			return c.bindSecrets(ctx, Target{URL: d.t.URL, Settings: Settings{IDP: i}}, "", d.o, true)
 		},
 		plan: Plan{Grant: GrantCode, Issuer: server.Issuer, Scopes: []string{"openid", offlineAccess}}}
@@ -162,7 +163,7 @@ func (c credential) checkIDToken(client *Client) (subject string, err error) {
 // identityAssertion obtains an ID-JAG from the identity provider, in exchange for the ID token or the refresh token (MCP enterprise-managed
 // authorization §4, Identity Assertion JWT Authorization Grant §4.3).
 func (c *Client) identityAssertion(ctx context.Context, cred credential, scope string) (string, error) {
-	idp, o, err := c.subjectToken(cred)
+	idp, o, err := c.subjectToken(ctx, cred)
 	if err != nil {
 		return "", err
 	}
@@ -181,9 +182,13 @@ func (c *Client) identityAssertion(ctx context.Context, cred credential, scope s
 }
 
 // subjectToken returns the token endpoint of the identity provider, and the token to exchange at this endpoint.
-func (c *Client) subjectToken(cred credential) (token.Endpoint, token.ExchangeOptions, error) {
+func (c *Client) subjectToken(ctx context.Context, cred credential) (token.Endpoint, token.ExchangeOptions, error) {
 	i := cred.Settings.IDP
 	if i.Issuer == "" {
+		bound := Settings{IDP: IDP{TokenEndpoint: i.TokenEndpoint, IDTokenFile: i.IDTokenFile}} // the file may contain another token than at the login
+		if err := c.bindSecrets(ctx, Target{URL: cred.Server, Settings: bound}, "", LoginOptions{}, true); err != nil {
+			return token.Endpoint{}, token.ExchangeOptions{}, err
+		}
 		idToken, err := readIDToken(i.IDTokenFile)
 		// Without metadata, use client_secret_basic, which every provider must support (RFC 6749 §2.3.1).
 		client := token.ClientAuth{ID: i.ClientID, Secret: i.ClientSecret}
@@ -191,7 +196,7 @@ func (c *Client) subjectToken(cred credential) (token.Endpoint, token.ExchangeOp
 			token.ExchangeOptions{SubjectToken: Secret(idToken), SubjectTokenType: token.TypeIDToken}, err
 	}
 	idp := cred.providerLogin()
-	e, err := c.tokenEndpoint(idp)
+	e, err := c.tokenEndpoint(ctx, idp)
 	if err != nil || idp.idToken == "" {
 		return e, token.ExchangeOptions{SubjectToken: idp.Token.RefreshToken, SubjectTokenType: token.TypeRefreshToken}, err
 	}

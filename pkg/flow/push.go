@@ -19,10 +19,10 @@ func (c *Client) pushRequest(ctx context.Context, d loginDraft, cred *credential
 	if s.PushedAuthorizationRequestURL == "" || openedLater && !s.RequirePushedAuthorizationRequests {
 		return params, nil
 	}
-	if err := d.bind(ctx); err != nil {
+	if err := d.bind(ctx, cred.Client); err != nil {
 		return nil, err
 	}
-	pushed, err := withEitherAuthMethod(c, cred, s.TokenEndpointAuthMethodsSupported, d.notes, func(e token.Endpoint) (token.Pushed, error) {
+	pushed, err := withEitherAuthMethod(ctx, c, cred, s.TokenEndpointAuthMethodsSupported, d.notes, func(e token.Endpoint) (token.Pushed, error) {
 		return e.Push(ctx, s.PushedAuthorizationRequestURL, params)
 	})
 	var refused *token.Error

@@ -38,9 +38,9 @@ type tokenRequest struct {
 	reused  bool       // the client was registered by an earlier login
 	methods []string   // client authentication methods that the metadata lists
 	notes   *deviationList
-	bind    func(context.Context) error // see loginDraft
-	stage   string                      // name of the stage in errors
-	limit   time.Duration               // time limit of the request
+	bind    func(context.Context, dcr.Client) error // see loginDraft
+	stage   string                                  // name of the stage in errors
+	limit   time.Duration                           // time limit of the request
 	keep    func(context.Context, tokenRequest, token.Token) (stored, replaced credential, err error)
 	request func(context.Context, token.Endpoint) (token.Token, error)
 }
@@ -62,7 +62,7 @@ func (c *Client) requestTokens(k *job, x tokenRequest) (credential, error) {
 		}
 	}
 	defer func() { unlock() }()
-	if err := x.bind(k.Context); err != nil {
+	if err := x.bind(k.Context, x.cred.Client); err != nil {
 		return credential{}, err
 	}
 	ctx, done, err := spend(k, x.cred, x.limit)
@@ -70,7 +70,7 @@ func (c *Client) requestTokens(k *job, x tokenRequest) (credential, error) {
 		return credential{}, err
 	}
 	defer done()
-	tok, err := withEitherAuthMethod(c, &x.cred, x.methods, x.notes, func(e token.Endpoint) (token.Token, error) { return x.request(ctx, e) })
+	tok, err := withEitherAuthMethod(ctx, c, &x.cred, x.methods, x.notes, func(e token.Endpoint) (token.Token, error) { return x.request(ctx, e) })
 	if err != nil {
 		return credential{}, stage(x.stage, wrapUnknownClient(err, x.reused))
 	}
@@ -92,10 +92,10 @@ func (c *Client) requestTokens(k *job, x tokenRequest) (credential, error) {
 	return stored, err
 }
 
-// spend returns the context of a token request. No caller can cancel the request, except with the client credentials grant, which uses no
-// one-time secret.
+// spend returns the context of a token request. No caller can cancel the request, unless a program can repeat it: with a client's credentials,
+// or with an assertion or ID token from a file or a variable.
 func spend(k *job, cred credential, limit time.Duration) (ctx context.Context, done func(), err error) {
-	if cred.Grant == GrantClientCredentials && cred.Token.RefreshToken == "" {
+	if cred.Grant.nonInteractive() && cred.Token.RefreshToken == "" && cred.IDP == nil {
 		ctx, done = context.WithTimeout(k.Context, limit)
 		return ctx, done, k.Context.Err()
 	}

@@ -209,10 +209,7 @@ func (c *Client) requestRenewal(ctx context.Context, cred *credential) (token.To
 }
 
 func (c *Client) requestRenewalOnce(ctx context.Context, cred *credential) (token.Token, error) {
-	if err := c.bindRenewed(ctx, *cred); err != nil {
-		return token.Token{}, err
-	}
-	e, err := c.tokenEndpoint(*cred)
+	e, err := c.tokenEndpoint(ctx, *cred)
 	if err != nil {
 		return token.Token{}, err
 	}

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -31,6 +32,17 @@ func keepScopes(chosen []string, old credential, issuer string) []string {
 		return chosen
 	}
 	return mergeLists(chosen, old.grantedScopes())
+}
+
+// maxScopes limits the scopes that a login requests in addition to those that the user names, in bytes. Otherwise a server could make the
+// stored login larger with each login.
+const maxScopes = 16 << 10
+
+func checkScopes(scopes []string, t Target) error {
+	if len(joinScopes(scopes)) > maxScopes+len(joinScopes(t.Scopes)) {
+		return fmt.Errorf("%s: %w: more than %d kB", t.URL, ErrManyScopes, maxScopes>>10)
+	}
+	return nil
 }
 
 // scopeSetKey returns a map key for a set of scopes.

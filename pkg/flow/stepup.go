@@ -8,9 +8,6 @@ import (
 	"mcpauth/pkg/discovery"
 )
 
-// maxStepUpScopes limits the scopes that a login requests after a step-up, in bytes. Otherwise each 403 could make the stored login larger.
-const maxStepUpScopes = 16 << 10
-
 // stepUp logs in with more scopes after a 403 with insufficient_scope (RFC 6750 §3.1). It also accepts a challenge with a scope but without
 // an error, because servers with the official Go SDK send such a challenge.
 func (h *Handler) stepUp(ctx context.Context, s *snapshot, challenges []discovery.Challenge, ch discovery.Challenge, sent Secret) error {
@@ -19,8 +16,8 @@ func (h *Handler) stepUp(ctx context.Context, s *snapshot, challenges []discover
 	}
 	asked := mergeLists(s.cred.Scopes, s.cred.grantedScopes(), h.o.Scopes)
 	wanted := mergeLists(asked, splitScope(ch.Scope()))
-	if len(joinScopes(wanted)) > maxStepUpScopes {
-		return fmt.Errorf("%s: %w: it names more than %d kB of scopes", h.t.URL, ErrForbidden, maxStepUpScopes>>10)
+	if err := checkScopes(wanted, h.t); err != nil {
+		return err
 	}
 	news := len(missingScopes(wanted, asked)) > 0
 	if !news && isUnexpired(s.cred.Token, h.c.now()) && !s.cred.same(sent) {

@@ -121,16 +121,11 @@ func mayMeanServer(audience, issuer, endpoint string) bool {
 		return false
 	}
 	path := strings.TrimSuffix(u.EscapedPath(), "/")
-	if httpx.SameOrigin(u, to) && path == strings.TrimSuffix(to.EscapedPath(), "/") && sameQuery(u, to) {
+	if httpx.SameOrigin(u, to) && path == strings.TrimSuffix(to.EscapedPath(), "/") && u.RawQuery == to.RawQuery {
 		return true
 	}
 	below := strings.TrimSuffix(own.EscapedPath(), "/") + "/"
-	return httpx.SameOrigin(u, own) && strings.HasPrefix(path+"/", below) && !strings.Contains(u.Path, "..") && sameQuery(u, own)
-}
-
-// sameQuery reports whether an audience has the query of an authorization server's URL or no query.
-func sameQuery(audience, own *url.URL) bool {
-	return audience.RawQuery == "" || audience.RawQuery == own.RawQuery
+	return httpx.SameOrigin(u, own) && strings.HasPrefix(path+"/", below) && !strings.Contains(u.Path, "..") && (u.RawQuery == "" || u.RawQuery == own.RawQuery)
 }
 
 // namesServer reports whether an audience could be the URL, the host name or the IP address of a server. URNs, URIs of the scheme api, which

@@ -114,6 +114,8 @@ func TestAssertionNamesAPartOfTheServer(t *testing.T) {
 		{"https://as.example", "https://mtls.example/token", "https://as.example/", true},
 		{"https://as.example/evilas", "https://as.example/evilas/token", "https://as.example/victim", false},
 		{"https://as.example/evilas", "https://as.example/evilas/token", "https://as.example", false},
+		{"https://evil.example", "https://as.example/?t=evil", "https://as.example", false},
+		{"https://evil.example", "https://as.example/token?t=evil", "https://as.example/token", false},
 		{"https://evil.example", "https://as.example/~evil/token", "https://as.example", false},
 		{"http://127.0.0.1:18502/~mallory", "http://127.0.0.1:18503/token", "http://127.0.0.1:18502", false},
 		{"http://127.0.0.1:18502/~mallory", "http://127.0.0.1:18503/token", "http://127.0.0.1:18502/", false},
