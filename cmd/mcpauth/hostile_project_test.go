@@ -108,7 +108,7 @@ func TestTrustShowsAll(t *testing.T) {
 	t.Parallel()
 	u := newUser(t)
 	long := strings.Repeat("${PADDING_PADDING}", 100) + "${LAST}"
-	u.project(t, `{"mcpServers":{"a\nb\n  uses: no variables, files or auth":{"url":"https://x/\n  uses: no variables, files or auth","headers":{"X":"`+long+`"},
+	u.project(t, `{"mcpServers":{"a b  uses: no variables, files or auth":{"url":"https://x/\n  uses: no variables, files or auth","headers":{"X":"`+long+`"},
 		"auth":{"assertionFile":"x\n  uses: no variables, files or auth"}}}}`)
 	u.must(t, exitDone, "trust")
 	if s := u.stdout.String(); strings.Count(s, "\n") != 3 || strings.Contains(s, "\n  uses: nothing") || !strings.Contains(s, "LAST, PADDING_PADDING") {
@@ -134,7 +134,8 @@ func TestTrustShowsAll(t *testing.T) {
 	u.project(t, `{"mcpServers":{"a":{"url":"https://x","auth":{"clientKey":"${UP:-..}/../.ssh/id_rsa"}},"b":{"url":"https://x","auth":{"clientKey":"${UP}/../.ssh/id_rsa"}},
 		"c":{"url":"https://x","auth":{"clientKey":"${PLACE}/../key"}}}}`)
 	u.must(t, exitDone, "trust")
-	for _, file := range []string{"${UP:-..}/../.ssh/id_rsa", "${UP}/../.ssh/id_rsa", "${PLACE}/../key -> " + realPath(key)} {
+	above := realPath(filepath.Dir(filepath.Dir(u.home)))
+	for _, file := range []string{"${UP:-..}/../.ssh/id_rsa -> " + filepath.Join(above, "..."), "${UP}/../.ssh/id_rsa", "${PLACE}/../key -> " + realPath(key)} {
 		if s := u.stdout.String(); !strings.Contains(s, "files "+file+"\n") {
 			t.Errorf("stdout lacks %s: %q", file, s)
 		}
@@ -150,19 +151,21 @@ func TestTrustShowsAll(t *testing.T) {
 func TestTrustQuotesItems(t *testing.T) {
 	t.Parallel()
 	u := newUser(t)
-	for _, name := range []string{"k; issuer https:/as.good.example", "k, /etc/other", "k -> /etc/other"} {
+	home := realPath(u.home)
+	for _, name := range []string{"k; issuer https:as.good.example", "k, other", "k -> other", "k\u037e issuer https:as.good.example"} {
 		u.project(t, `{"mcpServers":{"a":{"url":"https://x","auth":{"clientId":"c","clientKey":"`+name+`"}}}}`)
 		u.must(t, exitDone, "trust")
-		if s := u.stdout.String(); !strings.HasSuffix(s, "; files "+strconv.Quote(name)+"\n") {
+		if s := u.stdout.String(); !strings.HasSuffix(s, "; files "+strconv.QuoteToASCII(name)+" -> "+strconv.QuoteToASCII(home+"/"+name)+"\n") {
 			t.Errorf("stdout: %q", s)
 		}
 	}
 	for _, blank := range []string{" ", "\u2800", "\u3164", "\u00a0"} {
 		forged := strings.Repeat(blank, 80) + "uses: no variables, files, headers or auth"
-		u.project(t, `{"mcpServers":{"`+forged+`":{"url":"https://x${P:-/`+forged+`}","auth":{"clientId":"c","clientKey":"k`+forged+`"}}}}`)
+		name := strings.ReplaceAll(forged, blank, " ")
+		u.project(t, `{"mcpServers":{"`+name+`":{"url":"https://x${P:-/`+forged+`}","auth":{"clientId":"c","clientKey":"k`+forged+`"}}}}`)
 		u.must(t, exitDone, "trust")
 		if s, want := u.stdout.String(), `"uses: no variables, files, headers or auth"`+"\n  address: "+`"https://x${P:-/ uses: no variables, files, headers or auth}"`+"\n"+
-			`  uses: variables P; auth clientId, clientKey; files "k uses: no variables, files, headers or auth"`+"\n"; s != want {
+			`  uses: variables P; auth clientId, clientKey; files "k uses: no variables, files, headers or auth" -> "`+home+`/k uses: no variables, files, headers or auth"`+"\n"; s != want {
 			t.Errorf("stdout: %q, want %q", s, want)
 		}
 	}

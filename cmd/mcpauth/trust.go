@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/urfave/cli/v2"
 
@@ -78,10 +79,14 @@ func usesText(u config.Uses, target func(written string) string) string {
 	return strings.Join(parts, "; ")
 }
 
-// listItem returns a text on one line. A text with a separator of usesText, or with blanks that could fill a line of the terminal, is quoted
-// and its blanks are folded, so that the text cannot look like another item or another line.
+// listItem returns a text on one line. A text with a separator of usesText, with a sign that may look like one, or with blanks that could fill
+// a line of the terminal, is quoted and its blanks are folded, so that the text cannot look like another item or another line.
 func listItem(text string) string {
-	if folded := strings.Join(strings.Fields(oneLine(text)), " "); folded != text || strings.ContainsAny(text, `;,>"`) {
+	folded := strings.Join(strings.Fields(oneLine(text)), " ")
+	switch {
+	case strings.ContainsFunc(text, func(r rune) bool { return r > unicode.MaxASCII && !unicode.IsLetter(r) && !unicode.IsDigit(r) }):
+		return strconv.QuoteToASCII(folded)
+	case folded != text || strings.ContainsAny(text, `;,>"`):
 		return strconv.Quote(folded)
 	}
 	return text
@@ -103,11 +108,13 @@ func (p *program) trustFile(ctx context.Context, name string) error {
 		for written, file := range e.Files(p.getenv) {
 			real := realPath(file)
 			now.Files[digest(file)] = digest(real)
-			if _, err := os.Stat(real); err == nil { // a path that leads to no file may be the value of a secret variable
-				targets[written] = real
-				if reason := config.Exposed(real); reason != "" {
-					p.out.printWarning("a login will refuse %s, because another user can replace it: %s", real, reason)
-				}
+			targets[written] = real
+			existing, missing := realParts(file)
+			if missing != "" && strings.Contains(written, "${") { // a part that does not exist may be the value of a secret variable
+				targets[written] = filepath.Join(existing, "...")
+			}
+			if reason := config.Exposed(real); missing == "" && reason != "" {
+				p.out.printWarning("a login will refuse %s, because another user can replace it: %s", listItem(real), reason)
 			}
 		}
 	}

@@ -95,7 +95,7 @@ func (f trustedFile) hasMovedFile(files map[string]string) bool {
 func (p *program) checkApproved(what, file, approved, real string) error {
 	switch reason := config.Exposed(real); {
 	case reason != "":
-		return &configError{message: fmt.Sprintf("the %s of a project's file, %s, is not used, because another user can replace it: %s", what, real, reason),
+		return &configError{message: fmt.Sprintf("the %s of a project's file, %s, is not used, because another user can replace it: %s", what, listItem(real), reason),
 			hint: "move the file to a folder of your own, or give the project's file with --config"}
 	case real == approved:
 		return nil
@@ -104,13 +104,19 @@ func (p *program) checkApproved(what, file, approved, real string) error {
 	if err != nil || slices.ContainsFunc(known, func(f trustedFile) bool { return f.Files[digest(file)] == digest(real) }) {
 		return err
 	}
-	return &configError{message: fmt.Sprintf("the path %s leads to %s, which is not the file that a login with a project's file used", file, real),
+	return &configError{message: fmt.Sprintf("the path %s leads to %s, which is not the file that a login with a project's file used", listItem(file), listItem(real)),
 		hint: "if the other file is right, run mcpauth trust PROJECT_FILE, or log in with " + map[string]string{"client key": "--client-key", "assertion": "--assertion-file"}[what]}
 }
 
-// realPath returns the absolute path without symbolic links. The part of the path that does not exist is not changed. To find this part,
-// realPath makes a binary search, because a project's file may name a path of thousands of folders.
+// realPath returns the absolute path without symbolic links. The part of the path that does not exist is not changed.
 func realPath(path string) string {
+	existing, missing := realParts(path)
+	return filepath.Join(existing, missing)
+}
+
+// realParts returns the absolute path of the part that exists, without symbolic links, and the part that does not exist. To find the parts,
+// realParts makes a binary search, because a project's file may name a path of thousands of folders.
+func realParts(path string) (existing, missing string) {
 	if absolute, err := filepath.Abs(path); err == nil {
 		path = absolute
 	}
@@ -124,9 +130,9 @@ func realPath(path string) string {
 	})
 	real, err := filepath.EvalSymlinks(path[:ends[i]])
 	if err != nil {
-		return path
+		return path, ""
 	}
-	return filepath.Join(real, path[ends[i]:])
+	return real, path[ends[i]:]
 }
 
 // trustedFiles reads the list of trusted files.

@@ -71,9 +71,9 @@ type Entry struct {
 	Sum   string // SHA-256 of that file in hexadecimal
 	Found bool   // the file was found by walking upward, not named by the user
 
-	disabled bool      // the file disables the entry
-	doc      *document // the parsed file and the offset of the entry, for the position in an error
-	offset   int
+	local  bool      // the entry starts a local program
+	doc    *document // the parsed file and the offset of the entry, for the position in an error
+	offset int
 }
 
 // Load reads the files of a configuration. When ctx ends, Load returns, even if a file is a pipe without a writer. The error is an *Error
@@ -116,7 +116,7 @@ func load(places Places) (*File, error) {
 }
 
 // mergeFiles adds the entries of a project's file to those of the user's own file. If both files have an entry with the same name and URL,
-// the user's own entry is used. If the URLs differ, the entry cannot be used.
+// the user's own entry is used. If the URLs differ, the entry cannot be used. A local program of the user is no server, so that its name is free.
 func mergeFiles(own, project *File) *File {
 	if own.Path == "" {
 		return project
@@ -129,9 +129,9 @@ func mergeFiles(own, project *File) *File {
 	for name, theirs := range project.Servers {
 		ours, ok := own.Servers[name]
 		switch {
-		case !ok || ours.Skipped != "" && !ours.disabled:
+		case !ok || ours.local:
 			all.Servers[name] = theirs
-		case !ours.disabled && theirs.Skipped == "" && theirs.URL != ours.URL:
+		case ours.Skipped == "" && theirs.Skipped == "" && theirs.URL != ours.URL:
 			ours.Skipped = fmt.Sprintf("its URL is %s here, but %s in %s", ours.URL, theirs.URL, theirs.Path)
 			all.Servers[name] = ours
 		}

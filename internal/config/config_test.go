@@ -2,6 +2,7 @@ package config
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -78,8 +79,8 @@ func TestProjectNeverOverrides(t *testing.T) {
 		}
 		return path
 	}
-	own := write("own.json", `"same":{"url":"https://a","headers":{"K":"own"}},"other":{"url":"https://b"},"local":{"command":"x"},"off":{"url":"https://c","disabled":true}`)
-	project := write("project.json", `"same":{"url":"https://a","headers":{"K":"project"}},"other":{"url":"https://evil"},"local":{"url":"https://d"},"off":{"url":"https://c"},"new":{"url":"https://e"}`)
+	own := write("own.json", `"same":{"url":"https://a","headers":{"K":"own"}},"other":{"url":"https://b"},"local":{"command":"x"},"off":{"command":"x","disabled":true},"nourl":{"uri":"https://f"}`)
+	project := write("project.json", `"same":{"url":"https://a","headers":{"K":"project"}},"other":{"url":"https://evil"},"local":{"url":"https://d"},"off":{"url":"https://c"},"nourl":{"url":"https://f"},"new":{"url":"https://e"}`)
 	f, err := Load(t.Context(), Places{Own: own, Project: project})
 	if err != nil {
 		t.Fatal(err)
@@ -93,6 +94,9 @@ func TestProjectNeverOverrides(t *testing.T) {
 	}
 	if _, err := f.Entry("off", env(nil)); err == nil || !strings.Contains(err.Error(), "disabled") {
 		t.Errorf("disabled by the user: %v", err)
+	}
+	if _, err := f.Entry("nourl", env(nil)); err == nil || !strings.Contains(err.Error(), "no url") {
+		t.Errorf("without a url: %v", err)
 	}
 	for _, name := range []string{"local", "new"} {
 		if e, err := f.Entry(name, env(nil)); err != nil || !e.Found || e.Path != project || len(e.Sum) != 64 {
@@ -237,9 +241,10 @@ func TestLocalProgramsAreSkipped(t *testing.T) {
 // Entries whose name would be a flag, a URL or nothing on a command line are skipped. A hint with such a name could be dangerous: "mcpauth
 // logout --all" logs out of all servers.
 func TestNamesThatAreNoNames(t *testing.T) {
-	for _, name := range []string{"--all", "-q", "", "https://mcp.example/mcp"} {
-		f, err := parse("f", []byte(`{"mcpServers":{"`+name+`":{"url":"https://x"}}}`))
-		if err != nil {
+	for _, name := range []string{"--all", "-q", "", "https://mcp.example/mcp", "z\x00pending:x", "z\u200b", "z\u3164", "z\u00a0", "\u202ez"} {
+		text, err1 := json.Marshal(map[string]any{"mcpServers": map[string]any{name: map[string]string{"url": "https://x"}}})
+		f, err2 := parse("f", text)
+		if err := errors.Join(err1, err2); err != nil {
 			t.Fatal(err)
 		}
 		if len(f.Names()) != 0 || !strings.Contains(f.Servers[name].Skipped, "its name") {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/tailscale/hujson"
 )
@@ -108,11 +109,11 @@ func (d *document) readEntry(name string, v hujson.Value) (Entry, error) {
 		return e, err
 	}
 	if off, err := d.isDisabled(members); off || err != nil {
-		e.Skipped, e.disabled = "it is disabled", true
+		e.Skipped = "it is disabled"
 		return e, err
 	}
 	if _, ok := members["command"]; ok {
-		e.Skipped = "it is a local program"
+		e.Skipped, e.local = "it is a local program", true
 		return e, nil
 	}
 	for _, m := range v.Value.(*hujson.Object).Members {
@@ -125,6 +126,10 @@ func (d *document) readEntry(name string, v hujson.Value) (Entry, error) {
 	}
 	if name == "" || strings.HasPrefix(name, "-") || strings.Contains(name, "://") { // on the command line, mcpauth would take such a name for a flag, a URL or a missing argument
 		e.Skipped = "its name is empty, begins with - or looks like a URL"
+		return e, nil
+	}
+	if strings.ContainsFunc(name, isInvisible) { // messages and hints would show the name of another server
+		e.Skipped = "its name has invisible characters"
 		return e, nil
 	}
 	for _, key := range []string{"url", "httpUrl", "serverUrl"} {
@@ -145,6 +150,11 @@ func (d *document) readEntry(name string, v hujson.Value) (Entry, error) {
 	}
 	e.Auth, err = d.readAuthMember(members)
 	return e, err
+}
+
+// isInvisible reports whether a character is a control or format character, or looks like a blank and is none.
+func isInvisible(r rune) bool {
+	return r != ' ' && !unicode.IsPrint(r) || strings.ContainsRune("\u115f\u1160\u2800\u3164\uffa0\ufffd", r)
 }
 
 // entryKeys are the names of the members of an entry that mcpauth reads.

@@ -50,7 +50,7 @@ func Find(flag, dir, home string, getenv func(string) string) (Places, error) {
 	}
 	for _, folder := range ownFolders(runtime.GOOS, home, getenv) {
 		path := filepath.Join(folder, "mcpauth", "config.json")
-		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) && !isBelowDeadLink(path) {
 			continue
 		}
 		return p.withOwn(folder, path)
@@ -96,6 +96,17 @@ func ownFolders(goos, home string, getenv func(string) string) []string {
 		folders = append(folders, filepath.Join(home, ".config"))
 	}
 	return folders
+}
+
+// isBelowDeadLink reports whether a folder above the path is a link to a folder that is missing, for example on a disk that is not mounted.
+func isBelowDeadLink(path string) bool {
+	for folder := filepath.Dir(path); folder != filepath.Dir(folder); folder = filepath.Dir(folder) {
+		if _, err := os.Lstat(folder); err == nil {
+			_, err = os.Stat(folder)
+			return err != nil
+		}
+	}
+	return false
 }
 
 func isFile(path string) bool {

@@ -200,9 +200,13 @@ func TestPrivateGroup(t *testing.T) {
 // works as without an own file.
 func TestOwnFileCannotBeUsed(t *testing.T) {
 	for name, trouble := range map[string]func(path string) error{
-		"a link to nowhere":             func(path string) error { return os.Symlink("/nonexistent/c.json", path) },
-		"a loop":                        func(path string) error { return os.Symlink(path, path) },
-		"a pipe":                        func(path string) error { return syscall.Mkfifo(path, 0o600) },
+		"a link to nowhere": func(path string) error { return os.Symlink("/nonexistent/c.json", path) },
+		"a loop":            func(path string) error { return os.Symlink(path, path) },
+		"a pipe":            func(path string) error { return syscall.Mkfifo(path, 0o600) },
+		"below a dead link": func(path string) error {
+			folder := filepath.Dir(path)
+			return errors.Join(os.Remove(folder), os.Symlink("/nonexistent/mcpauth", folder))
+		},
 		"a folder":                      func(path string) error { return os.Mkdir(path, 0o700) },
 		"a file that others can write":  func(path string) error { return errors.Join(os.WriteFile(path, nil, 0o600), os.Chmod(path, 0o666)) },
 		"a folder that others can read": nil,

@@ -119,6 +119,11 @@ func (c *Client) finishAlone(k *job, t Target, state, answer string) (credential
 	case old.LoginAt.After(p.Began) && !old.LoginAt.Equal(p.Replaces): // if the clock was set back, the replaced login can seem to be newer
 		return credential{}, fmt.Errorf("%s: %w: a newer login has replaced it", t.URL, ErrNoPending)
 	}
+	// A login that was stored in the meantime may be stronger, and a project's file never changes it.
+	weaker := old.DPoPKey != nil && p.Credential.DPoPKey == nil && p.Credential.Settings.DPoP != DPoPNever || old.Settings.Strict && !p.Credential.Settings.Strict
+	if old.Grant != "" && !old.LoginAt.Equal(p.Replaces) && (weaker || t.IfStored != nil) {
+		return credential{}, fmt.Errorf("%s: %w: another login has been stored since", t.URL, ErrNoPending)
+	}
 	code, err := callback.Parse(answer, callback.Expect{State: string(p.State), Issuer: p.Credential.Issuer, IssRequired: p.IssRequired, Clean: c.LoginSecrets(t).Clean})
 	if err != nil {
 		return credential{}, stage("authorization", err)

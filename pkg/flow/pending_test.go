@@ -173,3 +173,33 @@ func TestOldClientsAreBounded(t *testing.T) {
 		t.Errorf("%d registrations are remembered, want %d", n, maxOldClients+1)
 	}
 }
+
+// A login began before a pending login and was stored after it. The pending login does not replace it if that would give up DPoP or Strict, or
+// if a project's file names the server.
+func TestPendingLoginIsWeaker(t *testing.T) {
+	for name, tt := range map[string]struct {
+		stored  Settings
+		project bool
+	}{
+		"DPoP":    {stored: Settings{DPoP: DPoPAlways}},
+		"Strict":  {stored: Settings{Strict: true}},
+		"project": {project: true},
+	} {
+		b := newBench(t, demo.Options{Settings: demo.Settings{DPoP: "offer"}})
+		answer := b.pending(t)
+		b.later(-10 * time.Second)
+		strong := b.t
+		strong.Settings = tt.stored
+		if _, err := b.c.Login(ctx, strong, LoginOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		before := b.stored(t)
+		b.later(10 * time.Second)
+		if tt.project {
+			b.t.IfStored = &Settings{}
+		}
+		if _, err := b.client(t).Finish(ctx, b.t, answer); !errors.Is(err, ErrNoPending) || b.stored(t).generation != before.generation {
+			t.Errorf("%s: got %v, want ErrNoPending", name, err)
+		}
+	}
+}
