@@ -141,11 +141,11 @@ func trustDocument(f trustedFile, targets map[string]string, file *config.File) 
 		URL  string `json:"url"`
 		config.Uses
 	}
-	f.Files = targets
 	return struct {
 		trustedFile
-		Servers []used `json:"servers"`
-	}{f, convert(file.Names(), func(name string) used {
+		Files   map[string]string `json:"files"`
+		Servers []used            `json:"servers"`
+	}{f, targets, convert(file.Names(), func(name string) used {
 		e := file.Servers[name]
 		return used{name, e.URL, e.Uses()}
 	})}

@@ -96,7 +96,8 @@ func (s *Secrets) dropOldest(from origin, limit int) {
 }
 
 // AddValues adds values of the user, such as those of variables. Only a complete value counts, because its beginning may be ordinary text. Where
-// Clean and MaskValues see that a text was cut, a beginning of at least partLength bytes counts too. A server may use a value that is public by its form, and a value shorter than longValue bytes.
+// Clean and MaskValues see that a text was cut, a beginning of at least partLength bytes counts too. A server may use a value that is public by
+// its form, and a value shorter than longValue bytes.
 func (s *Secrets) AddValues(values ...string) { s.addValues(ofUser, values) }
 
 func (s *Secrets) addValues(from origin, values []string) {

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 
@@ -82,7 +83,9 @@ func (c *Client) askElicitor(ctx context.Context, e Elicitation) (Answer, error)
 		}
 		u, err := httpx.Check(e.URL, httpx.Local(server))
 		if err != nil {
-			_, err = httpx.Check(c.link.Clean(e.URL), httpx.Local(server)) // Check shortens the URL, so the secrets are removed before
+			if refused, ok := errors.AsType[*httpx.AddressError](err); ok { // Check shortens the URL, so the secrets are removed before
+				err = &httpx.AddressError{Address: httpx.Text(httpx.WithoutUser(c.link.Clean(e.URL)), 200), Reason: refused.Reason}
+			}
 			return Answer{}, &QuestionError{err}
 		}
 		if e.URL = u.String(); c.link.HoldsToken(e.URL) {
