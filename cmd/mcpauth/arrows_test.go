@@ -31,7 +31,7 @@ func arrows() map[string]string {
 		"pkg/mcpproxy":           "internal/mcphttp internal/httpx internal/sse internal/jsonscan",
 		"pkg/pkce":               "",
 		"pkg/keystore":           "internal/httpx", // recognizes a secret in every encoding
-		"internal/config":        "",
+		"internal/config":        "internal/httpx",
 		"internal/httpx":         "",
 		"internal/mcphttp":       "internal/httpx internal/sse internal/jsonscan",
 		"internal/sse":           "",

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -31,6 +33,26 @@ func TestBashLineWithDollarQuote(t *testing.T) {
 	} {
 		if words, _, _ := bashLine(line, " ="); (len(words) > 0) != complete {
 			t.Errorf("%s: words %q", line, words)
+		}
+	}
+}
+
+// In a locale such as zh_CN.GBK, bash could take the backslash that quotes a character for a part of the character before it.
+func TestBashInOtherLocales(t *testing.T) {
+	home := t.TempDir()
+	file := filepath.Join(home, "c.json")
+	if err := os.WriteFile(file, []byte(`{"mcpServers":{"notes":{"url":"https://a.example"},"n\u4f60$(id)":{"url":"https://b.example"}}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for locale, want := range map[string]string{"": "notes \nn\u4f60\\$\\(id\\) \n", "C": "notes \nn\u4f60\\$\\(id\\) \n", "de_DE.UTF-8": "notes \nn\u4f60\\$\\(id\\) \n", "zh_CN.GBK": "notes \n", "zh_TW": "notes \n"} {
+		p, out := testProgram(), &strings.Builder{}
+		p.out.stdout = out
+		p.lookupEnv = func(name string) (string, bool) {
+			value := map[string]string{"HOME": home, "LOCALAPPDATA": home, "USERPROFILE": home, "LANG": locale, "MCPAUTH_CONFIG": file, "MCPAUTH_KEYSTORE": "file"}[name]
+			return value, value != ""
+		}
+		if err := p.printBashCandidates(t.Context(), " ", "mcpauth status n"); err != nil || out.String() != want {
+			t.Errorf("%q: %q, %v; want %q", locale, out, err, want)
 		}
 	}
 }

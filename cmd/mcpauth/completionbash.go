@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"unicode"
@@ -13,8 +14,12 @@ func (p *program) printBashCandidates(ctx context.Context, breaks, line string) 
 	if len(words) < 2 {
 		return nil
 	}
+	onlyASCII := isOtherLocale(cmp.Or(p.getenv("LC_ALL"), p.getenv("LC_CTYPE"), p.getenv("LANG"), "C"))
 	var b strings.Builder
 	for _, c := range p.matchingCandidates(ctx, words[1:]) {
+		if onlyASCII && strings.ContainsFunc(c.word, func(r rune) bool { return r >= utf8.RuneSelf }) {
+			continue // in GBK, for example, a backslash after such a character could be a part of another character
+		}
 		b.WriteString(bashWord(c.word[kept:], quote))
 		switch {
 		case quote != 0:
@@ -25,6 +30,12 @@ func (p *program) printBashCandidates(ctx context.Context, breaks, line string) 
 		b.WriteByte('\n')
 	}
 	return p.out.write([]byte(b.String()))
+}
+
+// isOtherLocale reports whether the characters of a locale may have other bytes than in UTF-8 and ASCII.
+func isOtherLocale(locale string) bool {
+	upper := strings.ToUpper(locale)
+	return upper != "C" && upper != "POSIX" && !strings.Contains(upper, "UTF-8") && !strings.Contains(upper, "UTF8")
 }
 
 // bashLine splits a bash command line into words. Bash replaces only the end of the last word: the text after the last quote or after the

@@ -136,7 +136,12 @@ func (p *program) childEnvironment(environ []string, addresses map[string]string
 // Some programs read NO_PROXY, others no_proxy.
 func (p *program) bypassProxy(environ []string) []string {
 	upper, lower := p.getenv("NO_PROXY"), p.getenv("no_proxy")
-	with := func(name, hosts string) string { return name + "=" + strings.TrimPrefix(hosts+",127.0.0.1", ",") }
+	with := func(name, hosts string) string {
+		if strings.TrimSpace(hosts) == "*" { // no host is reached through a proxy
+			return name + "=" + hosts
+		}
+		return name + "=" + strings.TrimPrefix(hosts+",127.0.0.1", ",")
+	}
 	return append(environ, with("NO_PROXY", cmp.Or(upper, lower)), with("no_proxy", cmp.Or(lower, upper)))
 }
 

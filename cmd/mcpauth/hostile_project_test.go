@@ -152,7 +152,7 @@ func TestTrustQuotesItems(t *testing.T) {
 	t.Parallel()
 	u := newUser(t)
 	home := realPath(u.home)
-	for _, name := range []string{"k; issuer https:as.good.example", "k, other", "k -> other", "k\u037e issuer https:as.good.example"} {
+	for _, name := range []string{"k; issuer https:as.good.example", "k, other", "k -> other", "k\u037e issuer https:as.good.example", "k\ua4fc issuer"} {
 		u.project(t, `{"mcpServers":{"a":{"url":"https://x","auth":{"clientId":"c","clientKey":"`+name+`"}}}}`)
 		u.must(t, exitDone, "trust")
 		if s := u.stdout.String(); !strings.HasSuffix(s, "; files "+strconv.QuoteToASCII(name)+" -> "+strconv.QuoteToASCII(home+"/"+name)+"\n") {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -65,9 +66,9 @@ func runLogout(ctx context.Context, p *program, words []string, all bool, o flow
 // forgetSessions deletes the sessions that no login opened, such as those of a token in MCPAUTH_ACCESS_TOKEN.
 func (p *program) forgetSessions() {
 	if cache, _, err := p.cacheDirs(); err == nil {
-		files, _ := filepath.Glob(filepath.Join(cache, "*.session"))
-		for _, file := range files {
-			_ = os.Remove(file)
+		names, _ := fs.Glob(os.DirFS(cache), "*.session")
+		for _, name := range names {
+			_ = os.Remove(filepath.Join(cache, name))
 		}
 	}
 }

@@ -357,11 +357,14 @@ func removeControls(s string) string {
 	}, strings.ToValidUTF8(s, "\ufffd"))
 }
 
-// oneLine removes control characters, and replaces line breaks and the letters that look like a blank by blanks.
+// oneLine removes control and other invisible characters, and replaces line breaks and characters that look like blanks by blanks.
 func oneLine(s string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsSpace(r) || strings.ContainsRune("\u115f\u1160\u2800\u3164\uffa0", r) {
+		switch {
+		case unicode.IsSpace(r) || strings.ContainsRune("\u115f\u1160\u2800\u3164\uffa0", r):
 			return ' '
+		case httpx.IsInvisible(r):
+			return -1
 		}
 		return r
 	}, removeControls(s))

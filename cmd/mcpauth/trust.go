@@ -84,12 +84,18 @@ func usesText(u config.Uses, target func(written string) string) string {
 func listItem(text string) string {
 	folded := strings.Join(strings.Fields(oneLine(text)), " ")
 	switch {
-	case strings.ContainsFunc(text, func(r rune) bool { return r > unicode.MaxASCII && !unicode.IsLetter(r) && !unicode.IsDigit(r) }):
+	case strings.ContainsFunc(text, func(r rune) bool { return r > unicode.MaxASCII && !isPlainLetter(r) }):
 		return strconv.QuoteToASCII(folded)
 	case folded != text || strings.ContainsAny(text, `;,>"`):
 		return strconv.Quote(folded)
 	}
 	return text
+}
+
+// isPlainLetter reports whether a character is a letter of a common script. The letters of some other scripts look like a separator.
+func isPlainLetter(r rune) bool {
+	return unicode.IsLetter(r) && unicode.In(r, unicode.Latin, unicode.Greek, unicode.Cyrillic, unicode.Arabic, unicode.Hebrew, unicode.Devanagari, unicode.Bengali,
+		unicode.Tamil, unicode.Thai, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul)
 }
 
 // trustFile prints what each server in a project's file may use, and stores the checksum of the file.

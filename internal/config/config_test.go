@@ -241,7 +241,7 @@ func TestLocalProgramsAreSkipped(t *testing.T) {
 // Entries whose name would be a flag, a URL or nothing on a command line are skipped. A hint with such a name could be dangerous: "mcpauth
 // logout --all" logs out of all servers.
 func TestNamesThatAreNoNames(t *testing.T) {
-	for _, name := range []string{"--all", "-q", "", "https://mcp.example/mcp", "z\x00pending:x", "z\u200b", "z\u3164", "z\u00a0", "\u202ez"} {
+	for _, name := range []string{"--all", "-q", "", "https://mcp.example/mcp", "z\x00pending:x", "z\u200b", "z\u3164", "z\ufe0f", "z\u034f", "z\U000e0100", "z\u17b5", "z\U00013441", "z\u00a0", "\u202ez"} {
 		text, err1 := json.Marshal(map[string]any{"mcpServers": map[string]any{name: map[string]string{"url": "https://x"}}})
 		f, err2 := parse("f", text)
 		if err := errors.Join(err1, err2); err != nil {
@@ -280,6 +280,20 @@ func TestAuthBlock(t *testing.T) {
 	}
 	if f.Servers["x"].Auth.ClientSecret != "${S}" {
 		t.Error("expanding one entry changed the file")
+	}
+}
+
+// A login spends time on each variable in a client secret, so that a variable counts once, and their number is limited.
+func TestPartsOfAClientSecret(t *testing.T) {
+	var different strings.Builder
+	for i := range maxParts + 1 {
+		fmt.Fprintf(&different, "${V%d:-x}", i)
+	}
+	for secret, want := range map[string]int{strings.Repeat("${S}", 5000): 1, different.String(): -1} {
+		a, err := Entry{doc: &document{}, Auth: &Auth{ClientID: "c", ClientSecret: secret}}.ExpandAuth(env(map[string]string{"S": "secret"}))
+		if (err != nil) != (want < 0) || err == nil && len(a.Secrets) != want {
+			t.Errorf("%.20s: %v", secret, err)
+		}
 	}
 }
 

@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/tailscale/hujson"
+
+	"mcpauth/internal/httpx"
 )
 
 // maxDepth limits the nesting of a file.
@@ -128,7 +129,7 @@ func (d *document) readEntry(name string, v hujson.Value) (Entry, error) {
 		e.Skipped = "its name is empty, begins with - or looks like a URL"
 		return e, nil
 	}
-	if strings.ContainsFunc(name, isInvisible) { // messages and hints would show the name of another server
+	if strings.ContainsFunc(name, httpx.IsInvisible) { // messages and hints would show the name of another server
 		e.Skipped = "its name has invisible characters"
 		return e, nil
 	}
@@ -150,11 +151,6 @@ func (d *document) readEntry(name string, v hujson.Value) (Entry, error) {
 	}
 	e.Auth, err = d.readAuthMember(members)
 	return e, err
-}
-
-// isInvisible reports whether a character is a control or format character, or looks like a blank and is none.
-func isInvisible(r rune) bool {
-	return r != ' ' && !unicode.IsPrint(r) || strings.ContainsRune("\u115f\u1160\u2800\u3164\uffa0\ufffd", r)
 }
 
 // entryKeys are the names of the members of an entry that mcpauth reads.

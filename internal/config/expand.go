@@ -10,6 +10,9 @@ import (
 // maxValue limits the size of an expanded value in bytes. A short text may refer to a long variable many times.
 const maxValue = 64 << 10
 
+// maxParts limits the number of variables in a client secret. A login spends some time on each of them.
+const maxParts = 20
+
 // maxPath limits the size of a path in bytes. Linux opens no longer path.
 const maxPath = 4096
 
@@ -45,7 +48,11 @@ func (e Entry) ExpandAuth(getenv func(string) string) (*Auth, error) {
 		return nil, nil
 	}
 	a := *e.Auth
-	for _, name := range variableNames(a.ClientSecret) {
+	parts := slices.Compact(slices.Sorted(slices.Values(variableNames(a.ClientSecret))))
+	if len(parts) > maxParts {
+		return nil, e.fault(fmt.Sprintf("auth.clientSecret has more than %d variables", maxParts))
+	}
+	for _, name := range parts {
 		a.Secrets = append(a.Secrets, getenv(name))
 	}
 	for _, value := range a.stringFields() {

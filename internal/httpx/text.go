@@ -34,6 +34,12 @@ func Text(s string, max int) string {
 	return string(clean)
 }
 
+// IsInvisible reports whether a character is a control or format character, has no glyph, or looks like a blank and is none.
+func IsInvisible(r rune) bool {
+	return r != ' ' && !unicode.IsPrint(r) || unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) ||
+		strings.ContainsRune("\u2800\U00013441\U00013442", r)
+}
+
 // maxDepth limits the nesting of JSON from a server.
 const maxDepth = 64
 

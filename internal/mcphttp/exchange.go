@@ -103,7 +103,10 @@ func (l *Link) prepare() error {
 func (l *Link) secrets() *httpx.Secrets { return cmp.Or(l.Secrets, &l.ownSecrets) }
 
 // Clean removes the secrets of the login from a message of the server.
-func (l *Link) Clean(s string) string { return l.secrets().Clean(s) }
+func (l *Link) Clean(s string) string { return l.secrets().Clean(s[:min(len(s), maxText)]) }
+
+// maxText limits a text of a server in a message, in bytes. To find the secrets in a text takes several times its size in memory.
+const maxText = 64 << 10
 
 // CleanJSON removes the secrets of the login from the strings of a JSON text of the server.
 func (l *Link) CleanJSON(data []byte) []byte { return l.secrets().CleanJSON(data) }

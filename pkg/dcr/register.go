@@ -162,7 +162,7 @@ func (o Options) newClient(endpoint *url.URL, r registrationRequest, res *httpx.
 	}
 	c := Client{ID: a.ClientID, Secret: a.ClientSecret, SecretExpiresAt: a.SecretExpiresAt.Time, IDIssuedAt: a.IDIssuedAt.Time, Kind: Dynamic,
 		Issuer: o.Issuer, RedirectURI: o.RedirectURI, Scope: r.Scope, AuthMethod: o.answeredMethod(r, a), BoundTokens: r.BoundTokens}
-	if a.Scope != nil && *a.Scope != "" {
+	if a.Scope != nil && *a.Scope != "" && len(*a.Scope) <= maxScope {
 		c.Scope = *a.Scope
 	}
 	if err := o.reportDeviations(endpoint.String(), r, res.StatusCode, a, c, wrong); err != nil {
@@ -231,6 +231,9 @@ func (o Options) refusalError(address string, res *httpx.Response) *Error {
 
 // maxID limits the length of a client ID in bytes, because the client ID becomes part of a URL.
 const maxID = 4 << 10
+
+// maxScope limits the scope of a registration in bytes. A longer scope is not stored, because every command would read it.
+const maxScope = 16 << 10
 
 // isPrintable reports whether s has only the characters that RFC 6749 Appendix A allows in client IDs and secrets: visible ASCII characters
 // and spaces.

@@ -136,32 +136,42 @@ func (t Target) forClient(client dcr.Client) Target {
 	return t
 }
 
-// bindEach is bindSecrets for the given secrets.
+// bindEach is bindSecrets for the given secrets. It takes the lock only if it has to record a server.
 func (c *Client) bindEach(ctx context.Context, server, issuer string, secrets []userSecret, o LoginOptions, record bool) error {
 	if len(secrets) == 0 {
 		return nil
+	}
+	bind := func() ([]*secretBindings, error) {
+		all, err := c.loadBindings(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range secrets {
+			for _, b := range all {
+				if err := context.Cause(ctx); err != nil {
+					return nil, err
+				}
+				if err := b.bindSecret(s, o.AcceptNewIssuer || o.IssuerGiven && s.recipient == issuer); err != nil {
+					return nil, fmt.Errorf("%s: %w", server, err)
+				}
+			}
+		}
+		return slices.DeleteFunc(all, func(b *secretBindings) bool { return !b.changed }), nil
+	}
+	changed, err := bind()
+	if err != nil || !record || len(changed) == 0 {
+		return err
 	}
 	unlock, err := c.Store.Lock(ctx, bindingsKey(), bindingsNote)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	all, err := c.loadBindings(ctx)
-	if err != nil {
+	if changed, err = bind(); err != nil { // another process may have recorded a server in the meantime
 		return err
 	}
-	for _, s := range secrets {
-		for _, b := range all {
-			if err := b.bindSecret(s, o.AcceptNewIssuer || o.IssuerGiven && s.recipient == issuer); err != nil {
-				return fmt.Errorf("%s: %w", server, err)
-			}
-		}
-	}
-	for _, b := range all {
-		if !record {
-			break
-		}
-		if err := b.saveChanges(ctx); err != nil {
+	for _, b := range changed {
+		if err := b.save(ctx); err != nil {
 			return err
 		}
 	}
@@ -216,10 +226,7 @@ func (b *secretBindings) bindSecret(s userSecret, allowOther bool) error {
 	return nil
 }
 
-func (b *secretBindings) saveChanges(ctx context.Context) error {
-	if !b.changed {
-		return nil
-	}
+func (b *secretBindings) save(ctx context.Context) error {
 	data, err := json.Marshal(b)
 	if err != nil {
 		return err

@@ -161,7 +161,7 @@ func TestOldBindingOfAKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(all[0].bindSecret(userSecret{value: strings.TrimSpace(text), recipient: "https://as.example"}, false), all[0].saveChanges(ctx)); err != nil {
+	if err := errors.Join(all[0].bindSecret(userSecret{value: strings.TrimSpace(text), recipient: "https://as.example"}, false), all[0].save(ctx)); err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {

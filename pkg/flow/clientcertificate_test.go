@@ -93,6 +93,7 @@ func TestCertificateAtEndpoints(t *testing.T) {
 		{"https://as.example/token", "", true}, {"https://as.example:8443/token", "", true}, {"https://mtls.AS.example/token", "", true},
 		{"https://mcp.example/token", "", true}, {"https://example/token", "", false}, {"https://not-as.example/token", "", false},
 		{"https://intranet.example/admin?do=it", "", false}, {"https://mtls.example/token", "https://as.example", true},
+		{"https://evil.example/register/1", "https://as.good.example", false}, // of an earlier login
 	} {
 		u, err := url.Parse(tt.endpoint)
 		if err != nil {

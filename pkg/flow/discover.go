@@ -206,5 +206,8 @@ func scopesToRegister(d loginDraft) []string {
 	if len(d.plan.Scopes) == 0 {
 		return nil
 	}
-	return mergeLists(d.plan.Scopes, d.found.Resource.ScopesSupported)
+	if all := mergeLists(d.plan.Scopes, d.found.Resource.ScopesSupported); checkScopes(all, d.t) == nil {
+		return all
+	}
+	return d.plan.Scopes
 }

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -96,11 +97,7 @@ func (c *Client) Logout(ctx context.Context, t Target, o LogoutOptions) (LogoutR
 		_ = c.saveCredential(local, t, &kept)
 	}
 	for _, client := range cred.deletableClients() {
-		hc, err := c.endpointHTTP(cred.target(), cred.Issuer)
-		if err == nil {
-			err = dcr.Delete(ctx, hc, client)
-		}
-		if err != nil {
+		if err := c.deleteClient(ctx, cred, client); err != nil {
 			report.warn("client registration %q: %v", client.ID, err)
 			continue
 		}
@@ -123,6 +120,15 @@ func (c credential) currentTokens() []retiredToken {
 		}
 	}
 	return all
+}
+
+// deleteClient deletes a registration at the authorization server that made it, which may be that of an earlier login.
+func (c *Client) deleteClient(ctx context.Context, cred credential, client dcr.Client) error {
+	hc, err := c.endpointHTTP(cred.target(), cmp.Or(client.Issuer, cred.Issuer))
+	if err != nil {
+		return err
+	}
+	return dcr.Delete(ctx, hc, client)
 }
 
 // deletableClients returns the registrations that can be deleted (RFC 7592 §2.3).

@@ -187,14 +187,10 @@ func (c *Client) cleanUpReplaced(ctx context.Context, stored, replaced credentia
 	for _, w := range report.Warnings {
 		c.progress("the replaced login: " + w)
 	}
-	hc, err := c.endpointHTTP(stored.target(), stored.Issuer)
-	if err != nil {
-		return
-	}
 	used := slices.Concat([]dcr.Client{stored.Client}, stored.OldClients)
 	for _, client := range replaced.deletableClients() {
 		if !slices.ContainsFunc(used, func(u dcr.Client) bool { return u.ID == client.ID }) {
-			_ = dcr.Delete(ctx, hc, client) // a failure is shown only by --verbose
+			_ = c.deleteClient(ctx, stored, client) // a failure is shown only by --verbose
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"hash/crc32"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -240,8 +241,16 @@ func (c *Client) cacheFiles(suffix string) []string {
 	if c.CacheDir == "" {
 		return nil
 	}
-	list, _ := filepath.Glob(filepath.Join(c.CacheDir, shortHash(c.URL, c.CacheKey)+"-*"+suffix))
-	return list
+	return filesIn(c.CacheDir, shortHash(c.URL, c.CacheKey)+"-*"+suffix)
+}
+
+// filesIn returns the paths of the files in a folder whose names match a pattern. The folder's own path may contain any characters.
+func filesIn(folder, pattern string) []string {
+	names, _ := fs.Glob(os.DirFS(folder), pattern)
+	for i, name := range names {
+		names[i] = filepath.Join(folder, name)
+	}
+	return names
 }
 
 // newestCacheFile returns the most recently written file of all logins with this URL and CacheKey, or "".

@@ -34,11 +34,11 @@ type taskRecord struct {
 }
 
 // taskPrefix is the common prefix of the file names of all tasks of this server and login name.
-func (c *Client) taskPrefix() string {
-	return filepath.Join(c.TaskDir, shortHash(c.URL, c.CacheKey)+"-")
-}
+func (c *Client) taskPrefix() string { return shortHash(c.URL, c.CacheKey) + "-" }
 
-func (c *Client) taskFile(id string) string { return c.taskPrefix() + shortHash(id) + ".task" }
+func (c *Client) taskFile(id string) string {
+	return filepath.Join(c.TaskDir, c.taskPrefix()+shortHash(id)+".task")
+}
 
 // writeTask writes the state of a task to its file.
 func (c *Client) writeTask(t Task) error {
@@ -88,9 +88,8 @@ func (c *Client) KnownTasks() []Task {
 	if c.TaskDir == "" {
 		return nil
 	}
-	names, _ := filepath.Glob(c.taskPrefix() + "*.task")
 	var out []Task
-	for _, name := range names {
+	for _, name := range filesIn(c.TaskDir, c.taskPrefix()+"*.task") {
 		t, ok := c.readTask(name)
 		if !ok || t.Status == TaskFailed || t.Status == TaskCancelled {
 			_ = os.Remove(name)

@@ -50,8 +50,8 @@ func (want IDToken) Check(text string, now time.Time) (subject string, err error
 		return "", refuse("it expired at %s "+section, end.UTC().Format(time.RFC3339))
 	case claim("nonce") != want.Nonce && (want.Subject == "" || c["nonce"] != nil): // the ID token of a refresh may lack nonce (§12.2)
 		return "", refuse("nonce is not the one that was sent " + section)
-	case claim("sub") == "":
-		return "", refuse("it has no sub (OpenID Connect Core §2)")
+	case claim("sub") == "" || len(claim("sub")) > 255:
+		return "", refuse("it has no sub of at most 255 characters (OpenID Connect Core §2)")
 	case want.Subject != "" && claim("sub") != want.Subject:
 		return "", refuse("sub is another user than at the login (OpenID Connect Core §12.2)")
 	}

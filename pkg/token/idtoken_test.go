@@ -3,6 +3,7 @@ package token
 import (
 	"encoding/base64"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 )
@@ -23,6 +24,7 @@ func TestIDToken(t *testing.T) {
 		{"of a refresh", `{"iss":"https://idp.example","aud":"c","sub":"u","exp":1000300}`, later, true},
 		{"of a refresh, with the nonce", `{"iss":"https://idp.example","aud":"c","sub":"u","nonce":"n","exp":1000300}`, later, true},
 		{"§3.1.3.7 point 2: iss", `{"iss":"https://idp.example/","aud":"c","sub":"u","nonce":"n","exp":1000300}`, first, false},
+		{"§2: sub", `{"iss":"https://idp.example","aud":"c","sub":"` + strings.Repeat("u", 256) + `","nonce":"n","exp":1000300}`, first, false},
 		{"point 3: aud", `{"iss":"https://idp.example","aud":"d","sub":"u","nonce":"n","exp":1000300}`, first, false},
 		{"point 3: no aud", `{"iss":"https://idp.example","sub":"u","nonce":"n","exp":1000300}`, first, false},
 		{"point 4: two audiences without azp", `{"iss":"https://idp.example","aud":["c","d"],"sub":"u","nonce":"n","exp":1000300}`, first, false},
