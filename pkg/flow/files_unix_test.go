@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -45,8 +46,10 @@ func TestPipeIsNotWaitedFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop := make(chan struct{})
+	var exchange sync.WaitGroup
+	defer exchange.Wait()
 	defer close(stop)
-	go func() { // exchanges the pipe and a file in a loop
+	exchange.Go(func() { // exchanges the pipe and a file in a loop
 		other := file + ".other"
 		_ = os.WriteFile(other, []byte("x"), 0o600)
 		for i := 0; ; i++ {
@@ -59,7 +62,7 @@ func TestPipeIsNotWaitedFor(t *testing.T) {
 			_ = os.Rename(other, file)
 			_ = os.Rename(file+".1", other)
 		}
-	}()
+	})
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
