@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"mcpauth/pkg/dcr"
 	"mcpauth/pkg/discovery"
@@ -29,6 +30,7 @@ type secretBindings struct {
 	Issuers map[string][]string `json:"issuers"`
 
 	store   *keystore.Store
+	hashes  *sync.Map // hashes that the client has computed, by salt and secret
 	changed bool
 }
 
@@ -185,7 +187,7 @@ func (c *Client) loadBindings(ctx context.Context) ([]*secretBindings, error) {
 	}
 	var all []*secretBindings
 	for _, store := range stores {
-		b := &secretBindings{store: store}
+		b := &secretBindings{store: store, hashes: &c.bindingHashes}
 		data, err := store.ReadNote(ctx, bindingsKey(), bindingsNote)
 		switch {
 		case errors.Is(err, keystore.ErrNotFound):
@@ -235,8 +237,15 @@ func (b *secretBindings) save(ctx context.Context) error {
 }
 
 func (b *secretBindings) hash(value string) (string, error) {
+	if known, ok := b.hashes.Load(b.Salt + value); ok {
+		return known.(string), nil
+	}
 	sum, err := pbkdf2.Key(sha256.New, value, []byte(b.Salt), hashRounds, 16)
-	return hex.EncodeToString(sum), err
+	if err != nil {
+		return "", err
+	}
+	b.hashes.Store(b.Salt+value, hex.EncodeToString(sum))
+	return hex.EncodeToString(sum), nil
 }
 
 // checkSameIssuer returns an error if a pre-registered client was last used at another authorization server (MCP client registration,

@@ -40,6 +40,8 @@ type Client struct {
 	jobs    task.Group[credential]
 	provers proverCache
 
+	bindingHashes sync.Map // see secretBindings
+
 	secretsMu sync.Mutex
 	secretsOf map[keystore.Key]*httpx.Secrets // see LoginSecrets
 }
