@@ -61,18 +61,20 @@ func Find(flag, dir, home string, getenv func(string) string) (Places, error) {
 // withOwn adds the user's own file. If the file exists but cannot be used, a project's file could take the names of its servers, so that
 // withOwn returns an error if there is a project's file.
 func (p Places) withOwn(folder, path string) (Places, error) {
-	reason := ""
 	if whose := NotRoots(folder); whose != "" {
 		if isFile(path) {
 			p.Ignored = append(p.Ignored, Error{Path: path, Reason: whose + ", and mcpauth runs as root"})
 		}
 		return p, nil
-	} else if !isFile(path) {
+	}
+	reason := ""
+	switch theirs := Foreign(path); {
+	case !isFile(path):
 		reason = reasonNoFile(path)
-	} else if reason = Foreign(path); reason != "" {
-		p.Ignored = append(p.Ignored, Error{Path: path, Reason: reason})
-		reason = "another user could have written it: " + reason
-	} else {
+	case theirs != "":
+		p.Ignored = append(p.Ignored, Error{Path: path, Reason: theirs})
+		reason = "another user could have written it: " + theirs
+	default:
 		p.Own = path
 		return p, nil
 	}

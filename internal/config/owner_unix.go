@@ -130,8 +130,7 @@ func writableByOthers(path string, info fs.FileInfo) string {
 }
 
 // otherMember returns a member of a group other than root and the user, or "" if there is none. With umask 002, the user's private group, which
-// has the ID of the user, can write the user's files. Accounts without a shell, such as
-// operator, may belong to the group of root.
+// has the ID of the user, can write the user's files. Accounts without a shell, such as operator, may belong to the group of root.
 func otherMember(users, groups string, gid, uid uint32) string {
 	group, own := strconv.Itoa(int(gid)), []string{""}
 	for line := range strings.Lines(users) {
