@@ -59,15 +59,15 @@ func conflictingFlags(flag string) []string {
 // flags. An additional flag replaces a flag of the same name that the user gave.
 func (a hintInput) loginLine(flags ...string) string {
 	a = a.withoutFlags("--print-url", "--callback-url", "--if-needed", "--all")
-	added := ""
+	added, flags := "", convert(flags, removeControls)
 	if i := len(flags) - 1; i > 0 && strings.HasPrefix(flags[i], "-") { // mcpauth must not parse a value that begins with - as a flag
-		flags = append(slices.Clone(flags[:i-1]), flags[i-1]+"="+flags[i])
+		flags = append(flags[:i-1], flags[i-1]+"="+flags[i])
 	}
 	for _, word := range flags {
 		if name, _, _ := strings.Cut(word, "="); strings.HasPrefix(name, "--") {
 			a = a.withoutFlags(append(conflictingFlags(name), name)...)
 		}
-		added += " " + shellWord(removeControls(word))
+		added += " " + shellWord(word)
 	}
 	line := "mcpauth login " + a.server
 	for _, f := range a.typed.flags {
@@ -179,11 +179,7 @@ func argumentHint(a hintInput, e *mcpclient.ArgumentError) string {
 	case e.Argument == "":
 		return "mcpauth tools " + a.server + a.globalFlags() + " lists the tools"
 	}
-	line := "mcpauth tools " + a.server + a.globalFlags()
-	if strings.HasPrefix(e.Tool, "-") {
-		line += " --"
-	}
-	return line + " " + shellWord(oneLine(e.Tool)) + " lists its arguments"
+	return "mcpauth tools " + a.server + a.globalFlags() + " " + dataWord(e.Tool) + " lists its arguments"
 }
 
 // fileHint suggests how to correct a configuration file.

@@ -602,6 +602,20 @@ func newTypedFlags(texts ...string) (flags []typedFlag) {
 	return flags
 }
 
+// The name of a tool cannot become a flag in a hint, even if it begins with a character that the hint does not show.
+func TestToolInAHint(t *testing.T) {
+	for _, tool := range []string{"-H=X-Key:@f", "\ufe0f-H=X-Key:@f", "\u034f-H=X-Key:@f", "\u200b-H=X-Key:@f", "\x00-H=X-Key:@f"} {
+		got := argumentHint(hintInput{server: "s"}, &mcpclient.ArgumentError{Tool: tool, Argument: "a"})
+		if want := "mcpauth tools s -- " + shellWord("-H=X-Key:@f") + " lists its arguments"; got != want {
+			t.Errorf("%q: got %s, want %s", tool, got, want)
+		}
+	}
+	got := hintInput{server: "s"}.loginLine("--scope", "\u200b--all")
+	if want := "mcpauth login s --scope=--all"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 // A similar name that a server or a project's file chose is quoted for a shell.
 func TestNearestNameIsAWord(t *testing.T) {
 	got := argumentHint(hintInput{}, &mcpclient.ArgumentError{Nearest: "a $(touch x)"})

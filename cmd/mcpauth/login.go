@@ -115,14 +115,16 @@ func runLoginAll(ctx context.Context, p *program, o loginOptions) error {
 		return err
 	}
 	o.flow.IfNeeded = true
-	list, failed := []flow.Status{}, error(nil)
+	list, failed, warnings := []flow.Status{}, error(nil), 0
 	for _, name := range file.Names() {
 		var s flow.Status
 		if err = o.checkProjectEntry(p, file.Servers[name]); err == nil {
 			s, _, err = p.logInTo(ctx, name, o, false)
 		}
 		if err != nil {
-			p.out.printWarning("%s: %v", removeControls(name), err)
+			if warnings++; warnings <= maxNotes {
+				p.out.printWarning("%s: %v", removeControls(name), err)
+			}
 			failed = cmp.Or(failed, err)
 			continue
 		}

@@ -105,14 +105,10 @@ func (o *output) printWarning(format string, args ...any) {
 	}
 }
 
-// formatNote returns a message as one line of limited length in which secrets are masked.
+// formatNote returns a message as one line of limited length in which secrets are masked. Blanks are folded, because they could fill a line of
+// the terminal, so that the rest of a server's text would look like another message.
 func (o *output) formatNote(format string, args []any) string {
-	const maxRunes = 4000
-	line := o.secrets.MaskValues(oneLine(fmt.Sprintf(format, args...)))
-	if len(line) > maxRunes {
-		line = httpx.Text(line, maxRunes)
-	}
-	return line
+	return httpx.Text(o.secrets.MaskValues(oneLine(fmt.Sprintf(format, args...))), 4000)
 }
 
 // printLine writes a line to stderr, even with --quiet.

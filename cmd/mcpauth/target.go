@@ -134,7 +134,7 @@ func (p *program) serverByName(ctx context.Context, word string, n needLevel) (s
 	switch {
 	case len(stored) == 0 && damaged != nil && (!ok || e.Found): // the damaged login may have this name, which a project's file must not take
 		return server{}, damaged
-	case ok && !(e.Found && e.Skipped != "" && len(stored) > 0): // a project's file cannot disable a stored login
+	case ok && !(e.Found && isUnusable(e) && len(stored) > 0): // a project's file cannot disable a stored login
 		return p.serverByEntry(ctx, file, e, stored, n)
 	case len(stored) == 0:
 		return server{}, p.unknownName(ctx, word, file)
@@ -142,6 +142,15 @@ func (p *program) serverByName(ctx context.Context, word string, n needLevel) (s
 		return server{target: stored[0]}, nil
 	}
 	return server{}, usage(fmt.Sprintf("several logins are called %s: %s and %s; use the URL", quote(word), stored[0].URL, stored[1].URL))
+}
+
+// isUnusable reports whether an entry is skipped or has no valid URL.
+func isUnusable(e config.Entry) bool {
+	if e.Skipped != "" || strings.Contains(e.URL, "${") {
+		return e.Skipped != ""
+	}
+	_, err := serverURL(e.URL)
+	return err != nil
 }
 
 // serverByEntry returns the server of a configuration entry, or an error if a stored login of the same name has another URL.

@@ -188,7 +188,7 @@ func (p *program) listTrusted(ctx context.Context) error {
 		}
 		f.Files = nil
 		rows = append(rows, row{f, state})
-		cells = append(cells, []string{oneLine(f.Path), state, f.At.Format(time.RFC3339)})
+		cells = append(cells, []string{listItem(f.Path), state, f.At.Format(time.RFC3339)})
 	}
 	switch {
 	case p.out.json:

@@ -129,8 +129,8 @@ func (d *document) readEntry(name string, v hujson.Value) (Entry, error) {
 		e.Skipped = "its name is empty, begins with - or looks like a URL"
 		return e, nil
 	}
-	if strings.ContainsFunc(name, httpx.IsInvisible) { // messages and hints would show the name of another server
-		e.Skipped = "its name has invisible characters"
+	if strings.ContainsFunc(name, httpx.IsInvisible) || strings.Join(strings.Fields(name), " ") != name { // messages and hints would show the name of another server
+		e.Skipped = "its name has invisible characters or needless blanks"
 		return e, nil
 	}
 	for _, key := range []string{"url", "httpUrl", "serverUrl"} {

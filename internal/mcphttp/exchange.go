@@ -200,14 +200,14 @@ func (l *Link) readAnswer(ctx context.Context, s *Session, r Request, res *http.
 // parseBody parses the JSON body of a response into the outcome.
 func (l *Link) parseBody(o *Outcome, r Request, res *http.Response, data []byte) {
 	for m := range parseMessages(data) {
-		if m.IsResponse() && r.IsRequest() && o.Answer.Raw == nil {
+		if m.IsResponse() && r.IsRequest() && o.Answer.Raw == nil && (m.ID == nil || SameID(m.ID, r.ID)) {
 			o.Answer = m
 		} else if r.Receive != nil {
 			r.Receive(m)
 		}
 	}
 	if o.Answer.Raw == nil && r.IsRequest() {
-		o.Err = l.newStatusError(res, "", "the answer is not a JSON-RPC response")
+		o.Err = l.newStatusError(res, "", "the answer is not a JSON-RPC response to this request")
 	}
 }
 
