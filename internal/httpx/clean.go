@@ -234,9 +234,10 @@ func (s *Secrets) learnAnswer(req *http.Request, res *http.Response, data []byte
 	user, _ := members[slackUser].(map[string]any)
 	for _, name := range issuedMembers {
 		if v := asString(members[name]); v != asString(members["client_id"]) && v != asString(members["user_code"]) {
-			s.learn(received, v)
+			s.learn(received, v[:min(len(v), MaxSecret)])
 		}
-		s.learn(received, asString(user[name]))
+		v := asString(user[name])
+		s.learn(received, v[:min(len(v), MaxSecret)])
 	}
 }
 

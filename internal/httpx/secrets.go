@@ -73,32 +73,38 @@ func (s *Secrets) learn(from origin, credentials ...string) {
 	}
 }
 
-// dropOldest drops the oldest credentials of an origin until at most limit of them remain. Sent and received credentials are dropped only
-// before an exchange, so that the credentials of the exchange itself remain.
+// maxBytes limits the size of all credentials of an origin. To find the parts of a credential takes many times its size in memory.
+const maxBytes = 256 << 10
+
+// dropOldest drops the oldest credentials of an origin until at most limit of them remain, with at most maxBytes. Sent and received credentials
+// are dropped only before an exchange, so that the credentials of the exchange itself remain.
 func (s *Secrets) dropOldest(from origin, limit int) {
-	excess := -limit
-	for _, c := range s.credentials {
+	var remaining []*secret
+	count, size := 0, 0
+	for _, c := range slices.Backward(s.credentials) {
 		if c.origin == from {
-			excess++
+			count++
+			size += len(c.text)
+			if count > limit || size > maxBytes {
+				continue
+			}
 		}
+		remaining = append(remaining, c)
 	}
-	if excess <= 0 {
-		return
+	if len(remaining) < len(s.credentials) {
+		slices.Reverse(remaining)
+		s.credentials, s.messages = remaining, nil
 	}
-	s.messages = nil
-	s.credentials = slices.DeleteFunc(s.credentials, func(c *secret) bool {
-		if c.origin != from || excess == 0 {
-			return false
-		}
-		excess--
-		return true
-	})
 }
 
 // AddValues adds values of the user, such as those of variables. Only a complete value counts, because its beginning may be ordinary text. Where
 // Clean and MaskValues see that a text was cut, a beginning of at least partLength bytes counts too. A server may use a value that is public by
 // its form, and a value shorter than longValue bytes.
-func (s *Secrets) AddValues(values ...string) { s.addValues(ofUser, values) }
+func (s *Secrets) AddValues(values ...string) {
+	for _, v := range values {
+		s.addValues(ofUser, []string{v, strings.TrimSpace(v)})
+	}
+}
 
 func (s *Secrets) addValues(from origin, values []string) {
 	s.mu.Lock()
@@ -121,6 +127,7 @@ func (s *Secrets) addValues(from origin, values []string) {
 // AddHeader adds the secrets in a header of the user. The secrets in an Authorization header are credentials. The name of another header may
 // say that its value is a secret, such as X-Api-Key, or only an identifier, such as X-Tenant.
 func (s *Secrets) AddHeader(name, value string) {
+	value = strings.Trim(value, " \t") // as net/http sends it
 	secrets := HeaderSecrets(name, value)
 	switch {
 	case strings.EqualFold(name, "Authorization"):
@@ -236,7 +243,7 @@ func (s *Secrets) newFinder(parts bool, minLength int) *finder {
 	f := &finder{}
 	for _, c := range s.credentials {
 		if parts || len(c.text) >= minToken && !(len(c.text) < longValue && isSmall(c.text)) { // a word such as development may be part of a URL
-			f.whole = append(f.whole, c.inLowerCase()...)
+			f.addWithBeginnings(c)
 		}
 	}
 	if parts {

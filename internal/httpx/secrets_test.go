@@ -404,6 +404,14 @@ func TestCutTexts(t *testing.T) {
 			t.Errorf("%s: MaskValues: got %q, want %q", tt.name, got, tt.want)
 		}
 	}
+	var token Secrets
+	token.Learn(value)
+	html := regexp.MustCompile(".").ReplaceAllStringFunc(value, func(s string) string { return fmt.Sprintf("&#%d;", s[0]) })
+	for _, in := range []string{percent[:60] + "…", percent[:60], html[:150] + "…", strings.ReplaceAll(percent, "%", `\u00`)[:120] + "…"} {
+		if got := token.Clean(in); !strings.HasPrefix(got, "[redacted]") {
+			t.Errorf("a token as %q: %q", in, got)
+		}
+	}
 	end := "is " + value[:30] // the body of an error is cut without a mark
 	if got := k.Clean(end); got != "is [redacted]" {
 		t.Errorf("Clean at the end: %q", got)
@@ -416,6 +424,29 @@ func TestCutTexts(t *testing.T) {
 	}
 	if k.Holds(end) || !k.MayStore(end) {
 		t.Error("a beginning counts as the complete value")
+	}
+}
+
+// A server cannot fill the memory with large secrets, and blanks at the end of a header do not count, because net/http does not send them.
+func TestLargeSecrets(t *testing.T) {
+	var k Secrets
+	req := httptest.NewRequest("POST", "/token", nil)
+	res := &http.Response{StatusCode: 200}
+	for i := range 20 {
+		large := strings.Repeat(fmt.Sprintf("%04d", i), 50_000)
+		k.learnAnswer(req.WithContext(context.WithValue(t.Context(), bodyKey{}, readIssued)), res, []byte(`{"access_token":"t","id_token":"`+large+`"}`))
+		k.learnRequest(req, false)
+	}
+	size := 0
+	for _, c := range k.credentials {
+		size += len(c.text)
+	}
+	if size > maxBytes || size < MaxSecret {
+		t.Errorf("%d bytes of credentials", size)
+	}
+	k.AddHeader("X-Api-Key", "sk-live-0123456789abcdef \t")
+	if got := k.Clean(base64.RawStdEncoding.EncodeToString([]byte("sk-live-0123456789abcdef"))); got != "[redacted]" {
+		t.Errorf("a header in base64: %q", got)
 	}
 }
 

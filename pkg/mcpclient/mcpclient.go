@@ -13,6 +13,7 @@ package mcpclient
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -216,6 +217,11 @@ func (c *Client) plainURL() string {
 func (c *Client) Clean(text string) string {
 	c.init()
 	return c.link.Clean(text)
+}
+
+// cleanJSON returns at most 64 kB of a JSON text of the server without the secrets of the login.
+func (c *Client) cleanJSON(raw json.RawMessage) string {
+	return string(c.link.CleanJSON(raw[:min(len(raw), 64<<10)]))
 }
 
 // The method shown returns a text of the server in a form that is safe to print and contains no secret.

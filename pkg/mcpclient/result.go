@@ -146,5 +146,5 @@ func (c *Client) resultType(result json.RawMessage) (string, error) {
 	case complete, inputRequired, taskCreated:
 		return kind, nil
 	}
-	return "", c.protocolError(fmt.Sprintf("the result is of type %s, which this client does not support", c.shown(string(c.link.CleanJSON(raw)), 60)))
+	return "", c.protocolError(fmt.Sprintf("the result is of type %s, which this client does not support", c.shown(c.cleanJSON(raw), 60)))
 }

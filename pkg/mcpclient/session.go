@@ -258,7 +258,7 @@ func (c *Client) handleMessage(ctx context.Context, s *clientSession, m mcphttp.
 		c.reportProgress(m.Params)
 	case m.Method == "notifications/message" && c.Log != nil:
 		data := jsonscan.Member(m.Params, "data")
-		text := string(c.link.CleanJSON(data))
+		text := c.cleanJSON(data)
 		if jsonscan.Type(data) == "string" {
 			text = c.Clean(jsonscan.Unquote(data))
 		}
