@@ -208,8 +208,8 @@ func (p *program) effectiveRow(err error) errorRow {
 	return r
 }
 
-// errorText returns the text of an error. If the time limit was exceeded, the text contains the limit, once, in place of Go's text. A server's
-// text stays unchanged, unless Go's text stands between colons in it.
+// errorText returns the text of an error. If the time limit of the command or of a request was exceeded, the text says so once, in place of Go's
+// text. A server's text stays unchanged, unless Go's text stands between colons in it.
 func (p *program) errorText(err error) string {
 	text, late := err.Error(), context.DeadlineExceeded.Error()
 	if !errors.Is(err, context.DeadlineExceeded) {
@@ -219,10 +219,16 @@ func (p *program) errorText(err error) string {
 	if i := slices.Index(parts, late); i >= 0 {
 		rest := slices.DeleteFunc(parts[i+1:], func(s string) bool { return s == late })
 		parts[i] = "not done within the time limit of " + inWords(p.userLine.limit)
+		if p.hasTimeLeft() {
+			parts[i] = "no response in time"
+		}
 		parts = parts[:i+1+len(rest)]
 	}
 	return strings.Join(parts, ": ")
 }
+
+// hasTimeLeft reports whether the time limit of the command has not been reached. Some requests have a shorter limit of their own.
+func (p *program) hasTimeLeft() bool { return time.Now().Before(p.limitEnd) }
 
 // hintFor returns the hint for an error that r matches, or "" if r has no hint.
 func (p *program) hintFor(r errorRow, err error) string {
@@ -237,7 +243,7 @@ func (p *program) hintInput(err error) hintInput {
 	if e, ok := errors.AsType[*serverError](err); ok {
 		s = e.server
 	}
-	a := hintInput{typed: p.userLine, server: s.shellArgument(), staticToken: s.staticToken, err: err}
+	a := hintInput{typed: p.userLine, timeLeft: p.hasTimeLeft(), server: s.shellArgument(), staticToken: s.staticToken, err: err}
 	if e, ok := errors.AsType[*configError](s.noToken); ok {
 		a.login = e.hint
 		if s.target.Header.Get("Authorization") == "" {

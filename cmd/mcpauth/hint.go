@@ -23,6 +23,7 @@ type hintInput struct {
 	typed       commandLine
 	server      string // the SERVER as the user typed it, quoted for a shell
 	staticToken bool   // MCPAUTH_ACCESS_TOKEN is in use
+	timeLeft    bool   // see hasTimeLeft
 	login       string // the hint that makes a login possible; empty: loginLine
 	err         error
 }
@@ -131,6 +132,9 @@ func laterHint(a hintInput) string {
 }
 
 func timeHint(a hintInput) string {
+	if a.timeLeft {
+		return "try again later"
+	}
 	return "allow more time: add --timeout " + inWords(max(5*time.Minute, 2*a.typed.limit))
 }
 

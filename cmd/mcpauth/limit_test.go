@@ -37,6 +37,11 @@ func TestMessageNamesTheLimitOnce(t *testing.T) {
 	if got, want := p.errorText(err), "https://x: not done within the time limit of 1m: dial"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
+	p.limitEnd = time.Now().Add(time.Hour) // the request had a limit of its own
+	if got, want := p.errorText(err), "https://x: no response in time: dial"; got != want || timeHint(p.hintInput(err)) != "try again later" {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	p.limitEnd = time.Time{}
 	for _, said := range []error{
 		errors.New(`https://x: the server answers 500: "context deadline exceeded"`),
 		fmt.Errorf(`the server says "context deadline exceeded" after 2s: %w`, context.DeadlineExceeded),
