@@ -124,7 +124,10 @@ func TestManyProcesses(t *testing.T) {
 	t.Parallel()
 	for _, backend := range backends() {
 		t.Run(backend, func(t *testing.T) {
-			const n = 20
+			n := 20
+			if backend == Postgres { // each write waits for the disk of the database server, and each process waits at most 45 s for the lock
+				n = 10
+			}
 			dir := shared(t, backend)
 			var wg sync.WaitGroup
 			for range n {
@@ -140,7 +143,7 @@ func TestManyProcesses(t *testing.T) {
 				t.Fatal(err)
 			}
 			r, err := s.Get(t.Context(), testKey())
-			if err != nil || string(r.Secret) != strconv.Itoa(n*10) || r.Generation != n*10 {
+			if err != nil || string(r.Secret) != strconv.Itoa(n*10) || r.Generation != uint64(n*10) {
 				t.Errorf("counted to %s at generation %d, %v; want %d", r.Secret, r.Generation, err, n*10)
 			}
 		})
