@@ -17,6 +17,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"mcpauth/pkg/flow"
 	"mcpauth/pkg/keystore"
 	"mcpauth/pkg/mcpproxy"
 )
@@ -118,10 +119,7 @@ func (p *program) childEnvironment(environ []string, addresses map[string]string
 			return value != "" && (s == value || len(value) >= 8 && strings.Contains(s, value))
 		}
 		return slices.Contains(names, name) || strings.HasPrefix(name, "MCPAUTH_URL") || slices.Contains(p.secretEntries, entry) ||
-			slices.ContainsFunc(p.secrets, secret) || p.out.secrets.Holds(value) || c != nil && slices.ContainsFunc(strings.FieldsFunc(value, separatesWords), func(word string) bool {
-			_, assigned, _ := strings.Cut(word, "=")
-			return c.IsCredential(word) || c.IsCredential(assigned)
-		})
+			slices.ContainsFunc(p.secrets, secret) || p.out.secrets.Holds(value) || c != nil && holdsCredential(c, value)
 	})
 	for name, address := range addresses {
 		environ = append(environ, name+"="+address)
@@ -143,6 +141,14 @@ func (p *program) bypassProxy(environ []string) []string {
 		return name + "=" + strings.TrimPrefix(hosts+",127.0.0.1", ",")
 	}
 	return append(environ, with("NO_PROXY", cmp.Or(upper, lower)), with("no_proxy", cmp.Or(lower, upper)))
+}
+
+// holdsCredential reports whether a word of a value, or the rest of a word after "=", is a credential of a login.
+func holdsCredential(c *flow.Client, value string) bool {
+	return slices.ContainsFunc(strings.FieldsFunc(value, separatesWords), func(word string) bool {
+		_, assigned, _ := strings.Cut(word, "=")
+		return c.IsCredential(word) || c.IsCredential(assigned)
+	})
 }
 
 // separatesWords reports whether a character separates words in a header, in JSON, in a query or in the words of a shell.

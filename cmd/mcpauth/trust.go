@@ -111,16 +111,17 @@ func (p *program) trustFile(ctx context.Context, name string) error {
 	now := trustedFile{Path: path, Sum: file.Sum, At: time.Now().UTC().Truncate(time.Second), Files: map[string]string{}}
 	targets := map[string]string{}
 	for _, e := range file.Servers {
-		for written, file := range e.Files(p.getenv) {
-			real := realPath(file)
-			now.Files[digest(file)] = digest(real)
+		for written, path := range e.Files(p.getenv) {
+			existing, missing := realParts(path)
+			real := filepath.Join(existing, missing)
+			now.Files[digest(path)] = digest(real)
 			targets[written] = real
-			existing, missing := realParts(file)
-			if missing != "" && strings.Contains(written, "${") { // a part that does not exist may be the value of a secret variable
+			if missing == "" {
+				if reason := config.Exposed(real); reason != "" {
+					p.out.printWarning("a login will refuse %s, because another user can replace it: %s", listItem(real), reason)
+				}
+			} else if strings.Contains(written, "${") { // the missing part may be the value of a secret variable
 				targets[written] = filepath.Join(existing, "...")
-			}
-			if reason := config.Exposed(real); missing == "" && reason != "" {
-				p.out.printWarning("a login will refuse %s, because another user can replace it: %s", listItem(real), reason)
 			}
 		}
 	}
