@@ -98,7 +98,8 @@ func (c *Client) Finish(ctx context.Context, t Target, answer string) (Status, e
 
 // finishAlone redeems the code in a pasted answer. finishAlone returns an error if the response was used before, or if a newer login is
 // stored. Before finishAlone sends the code, it marks the pending login as spent. A strict server that receives a code twice revokes the
-// tokens.
+// tokens. If the database ends the connection that holds LockLogin, another machine can read the same pending login. Therefore finishAlone
+// reads it again while requestTokens holds LockCredential: a reservation keeps other machines out even after the connection has ended.
 func (c *Client) finishAlone(k *job, t Target, state, answer string) (credential, error) {
 	ctx := k.Context
 	unlock, err := c.Store.Lock(ctx, t.key(), keystore.LockLogin)
@@ -106,23 +107,9 @@ func (c *Client) finishAlone(k *job, t Target, state, answer string) (credential
 		return credential{}, err
 	}
 	defer unlock()
-	old, err := c.loadOrNew(ctx, t)
+	p, err := c.loadUnspent(ctx, t, state)
 	if err != nil {
 		return credential{}, err
-	}
-	p, err := c.loadPending(ctx, t, state)
-	switch {
-	case err != nil:
-		return credential{}, err
-	case !p.Spent.IsZero():
-		return credential{}, p.spentError(t, old)
-	case old.LoginAt.After(p.Began) && !old.LoginAt.Equal(p.Replaces): // if the clock was set back, the replaced login can seem to be newer
-		return credential{}, fmt.Errorf("%s: %w: a newer login has replaced it", t.URL, ErrNoPending)
-	}
-	// A login that was stored in the meantime may be stronger, and a project's file never changes it.
-	weaker := old.DPoPKey != nil && p.Credential.DPoPKey == nil && p.Credential.Settings.DPoP != DPoPNever || old.Settings.Strict && !p.Credential.Settings.Strict
-	if old.Grant != "" && !old.LoginAt.Equal(p.Replaces) && (weaker || t.IfStored != nil) {
-		return credential{}, fmt.Errorf("%s: %w: another login has been stored since", t.URL, ErrNoPending)
 	}
 	code, err := callback.Parse(answer, callback.Expect{State: string(p.State), Issuer: p.Credential.Issuer, IssRequired: p.IssRequired, Clean: c.LoginSecrets(t).Clean})
 	if err != nil {
@@ -132,7 +119,11 @@ func (c *Client) finishAlone(k *job, t Target, state, answer string) (credential
 	bound.SecretParts = p.SecretParts
 	cred, err := c.requestTokens(k, tokenRequest{t: t, cred: p.Credential, methods: p.AuthMethods, notes: &deviationList{}, stage: "token exchange", limit: redeemLimit, keep: c.storeLogin,
 		bind: func(ctx context.Context, client dcr.Client) error {
-			return c.bindSecrets(ctx, bound.forClient(client), p.Credential.Issuer, o, true)
+			if err := c.bindSecrets(ctx, bound.forClient(client), p.Credential.Issuer, o, true); err != nil {
+				return err
+			}
+			_, err := c.loadUnspent(ctx, t, state)
+			return err
 		},
 		request: func(ctx context.Context, e token.Endpoint) (token.Token, error) {
 			if err := c.storePending(ctx, t, state, pendingLogin{Began: p.Began, Spent: c.now(), SpentBy: os.Getpid()}); err != nil {
@@ -146,6 +137,29 @@ func (c *Client) finishAlone(k *job, t Target, state, answer string) (credential
 	ctx, cancel := task.Outlive(k.Context, storeLimit, storeLimit)
 	defer cancel()
 	return cred, errors.Join(err, c.storePending(ctx, t, state, p))
+}
+
+// loadUnspent reads a pending login whose response was not used yet. If a newer or stronger login is stored, loadUnspent returns an error.
+func (c *Client) loadUnspent(ctx context.Context, t Target, state string) (pendingLogin, error) {
+	old, err := c.loadOrNew(ctx, t)
+	if err != nil {
+		return pendingLogin{}, err
+	}
+	p, err := c.loadPending(ctx, t, state)
+	switch {
+	case err != nil:
+		return pendingLogin{}, err
+	case !p.Spent.IsZero():
+		return pendingLogin{}, p.spentError(t, old)
+	case old.LoginAt.After(p.Began) && !old.LoginAt.Equal(p.Replaces): // if the clock was set back, the replaced login can seem to be newer
+		return pendingLogin{}, fmt.Errorf("%s: %w: a newer login has replaced it", t.URL, ErrNoPending)
+	}
+	// A login that was stored in the meantime may be stronger, and a project's file never changes it.
+	weaker := old.DPoPKey != nil && p.Credential.DPoPKey == nil && p.Credential.Settings.DPoP != DPoPNever || old.Settings.Strict && !p.Credential.Settings.Strict
+	if old.Grant != "" && !old.LoginAt.Equal(p.Replaces) && (weaker || t.IfStored != nil) {
+		return pendingLogin{}, fmt.Errorf("%s: %w: another login has been stored since", t.URL, ErrNoPending)
+	}
+	return p, nil
 }
 
 // isCodeUnsent reports whether the server certainly did not receive the code.
@@ -183,7 +197,8 @@ func (c *Client) loadPending(ctx context.Context, t Target, state string) (pendi
 	return p, nil
 }
 
-// storePending stores a pending login. The state is part of its key, so that several pending logins can exist at the same time.
+// storePending stores a pending login. The state is part of its key, so that several pending logins can exist at the same time. Pending and
+// Finish never write the same pending login at the same time: Pending chooses a new state, and Finish holds the locks of the server's login.
 func (c *Client) storePending(ctx context.Context, t Target, state string, p pendingLogin) error {
 	secret, err := json.Marshal(p)
 	if err != nil {

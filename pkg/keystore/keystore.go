@@ -10,7 +10,7 @@
 //	record.Secret = changed
 //	record, err = store.Put(ctx, key, record)  // writes the next generation and reads it back
 //
-// To move a credential to another backend, the user must log out and log in again. The caller of Put must hold LockCredential.
+// To move a credential to another backend, the user must log out and log in again.
 package keystore
 
 import (
@@ -187,9 +187,9 @@ func (s *Store) Get(ctx context.Context, key Key) (Record, error) {
 	return r, withOp("get", b.kind(), err)
 }
 
-// Put stores a record. The new generation is higher than both the stored generation and r.Generation. The caller holds LockCredential. If
-// Put fails, the old record is still stored. After ErrTimeout, the new record may still be written later. The late write does no harm,
-// because a later Put has a higher generation.
+// Put stores a record. The new generation is higher than both the stored generation and r.Generation. The caller holds LockCredential, or
+// another lock that keeps out all other writers of the key. If Put fails, the old record is still stored. After ErrTimeout, the new record
+// may still be written later. The late write does no harm, because a later Put has a higher generation.
 func (s *Store) Put(ctx context.Context, key Key, r Record) (Record, error) {
 	b, err := s.backendForWriting(ctx, key)
 	if err != nil {

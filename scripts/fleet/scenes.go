@@ -64,7 +64,7 @@ func (l *lab) contract(folder string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for _, args := range [][]string{{"keystore.test"}, {"flow.test", "-test.run", "TestBindingsAreKeptTwice"}} {
+	for _, args := range [][]string{{"keystore.test"}, {"flow.test", "-test.run", "TestBindingsAreKeptTwice|TestPendingAnswerOnTwoMachines"}} {
 		cmd := exec.Command(l.work+"/"+args[0], append(args[1:], "-test.timeout", "300s")...)
 		cmd.Dir = folder
 		cmd.Env = append(os.Environ(), "MCPAUTH_TEST_POSTGRES="+fmt.Sprintf("postgres://postgres:%s@127.0.0.1:%d/postgres", password, l.db.primary.port),
