@@ -20,6 +20,10 @@ import (
 // MaxBody limits the body of every OAuth response and of an MCP server's error response, in bytes after decompression.
 const MaxBody = 1 << 20
 
+// RequestLimit limits the time of every OAuth request, from the connection to the end of the body. It is shorter than the time limit of a
+// whole command.
+const RequestLimit = 30 * time.Second
+
 // maxHeader limits the header of every response, in bytes.
 const maxHeader = 64 << 10
 
@@ -37,7 +41,8 @@ type Options struct {
 	RootMemory string
 }
 
-// New returns a client with the limits of this package. The client has no overall timeout: the context of a request limits its time.
+// New returns a client with the limits of this package. The client has no overall timeout: the context of a request limits its time, and Do
+// limits the time of an OAuth request.
 func New(o Options) (*http.Client, error) {
 	var rt http.RoundTripper
 	rt, err := newRootsTransport(rootMemory(o.RootMemory), o.CAFile)
@@ -88,25 +93,35 @@ type Response struct {
 	URL        string // URL of the response, after redirects
 }
 
-// Do sends an OAuth request and reads the whole response. The error is ErrTooLarge if the body has more than MaxBody bytes. If c is nil, Do
-// uses Default. If c does not come from Secrets.Client, Do removes only the secrets of this one exchange.
-func Do(c *http.Client, req *http.Request) (*Response, error) { return do(c, req, readAny) }
+// Do sends an OAuth request and reads the whole response. The error is ErrTooLarge if the body has more than MaxBody bytes. A request that
+// takes longer than RequestLimit fails with a net.Error whose text states the limit. This error is not a context error, so the caller can
+// distinguish it from the end of its own context. If c is nil, Do uses Default. If c does not come from Secrets.Client, Do removes only the
+// secrets of this one exchange.
+func Do(c *http.Client, req *http.Request) (*Response, error) {
+	return do(c, req, readAny, RequestLimit)
+}
 
 // DoHeader is Do for a response whose body may be an event stream, which may never end. It reads the body only if the status is an error.
-func DoHeader(c *http.Client, req *http.Request) (*Response, error) { return do(c, req, readErrors) }
+func DoHeader(c *http.Client, req *http.Request) (*Response, error) {
+	return do(c, req, readErrors, RequestLimit)
+}
 
 // DoIssuing is Do for an endpoint that issues tokens or clients. If the response is successful, the tokens and secrets in it belong to the
 // secrets of the login.
-func DoIssuing(c *http.Client, req *http.Request) (*Response, error) { return do(c, req, readIssued) }
+func DoIssuing(c *http.Client, req *http.Request) (*Response, error) {
+	return do(c, req, readIssued, RequestLimit)
+}
 
-func do(c *http.Client, req *http.Request, read readBody) (*Response, error) {
+func do(c *http.Client, req *http.Request, read readBody, limit time.Duration) (*Response, error) {
 	c = cmp.Or(c, Default())
 	if _, ok := c.Transport.(*cleaner); !ok {
 		c = new(Secrets).Client(c)
 	}
-	res, err := c.Do(req.WithContext(context.WithValue(req.Context(), bodyKey{}, read)))
+	ctx, cancel := context.WithTimeoutCause(context.WithValue(req.Context(), bodyKey{}, read), limit, slowError(limit))
+	defer cancel()
+	res, err := c.Do(req.WithContext(ctx))
 	if err != nil {
-		return nil, err
+		return nil, orSlowError(ctx, err)
 	}
 	defer res.Body.Close()
 	r := &Response{StatusCode: res.StatusCode, Header: res.Header, URL: res.Request.URL.String()}
@@ -117,60 +132,19 @@ func do(c *http.Client, req *http.Request, read readBody) (*Response, error) {
 	if err == nil || read == readErrors { // an incomplete error message is still useful
 		return r, nil
 	}
-	return r, fmt.Errorf("%s %s: reading the answer: %w", req.Method, redactURL(req.URL), err)
+	return r, fmt.Errorf("%s %s: reading the answer: %w", req.Method, redactURL(req.URL), orSlowError(ctx, err))
 }
 
-// Within returns a client whose requests end after limit, from the connection to the end of the body, even if their contexts allow more. If
-// c is nil, Within uses Default. A request that exceeds the limit fails with a net.Error whose text states the limit. This error is not a
-// context error, so the caller can distinguish it from the end of its own context.
-func Within(c *http.Client, limit time.Duration) *http.Client {
-	limited := *cmp.Or(c, Default())
-	limited.Transport = &limitedTransport{next: limited.Transport, limit: limit}
-	return &limited
-}
-
-type limitedTransport struct {
-	next  http.RoundTripper
-	limit time.Duration
-}
-
-func (t *limitedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	ctx, cancel := context.WithTimeoutCause(req.Context(), t.limit, slowError(t.limit))
-	res, err := cmp.Or(t.next, http.DefaultTransport).RoundTrip(req.WithContext(ctx))
-	if err != nil {
-		cancel()
-		return nil, orSlowError(ctx, err)
-	}
-	res.Body = &limitedBody{res.Body, ctx, cancel}
-	return res, nil
-}
-
-// limitedBody is the body of a response with a time limit.
-type limitedBody struct {
-	io.ReadCloser
-	ctx    context.Context
-	cancel context.CancelFunc
-}
-
-func (b *limitedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
-		err = orSlowError(b.ctx, err)
-	}
-	return n, err
-}
-
-func (b *limitedBody) Close() error {
-	defer b.cancel()
-	return b.ReadCloser.Close()
-}
-
-// orSlowError returns err or, if the time limit of Within has passed, a slowError.
+// orSlowError returns err or, if the time limit of do has passed, a slowError in its place.
 func orSlowError(ctx context.Context, err error) error {
-	if late, ok := context.Cause(ctx).(slowError); ok {
-		return late
+	late, ok := context.Cause(ctx).(slowError)
+	if !ok {
+		return err
 	}
-	return err
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		return &url.Error{Op: u.Op, URL: u.URL, Err: late}
+	}
+	return late
 }
 
 type slowError time.Duration

@@ -292,7 +292,7 @@ func TestBareNamesNoAddress(t *testing.T) {
 
 // A request that exceeds the limit returns an error that states the limit, both before the response and in the middle of the body. If the
 // caller's context ends first, the error is that of the context.
-func TestWithin(t *testing.T) {
+func TestRequestLimit(t *testing.T) {
 	hang := make(chan bool)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/mid" {
@@ -306,27 +306,27 @@ func TestWithin(t *testing.T) {
 	}))
 	defer s.Close()
 	defer close(hang)
-	do := func(ctx context.Context, path string, limit time.Duration) error {
+	send := func(ctx context.Context, path string, limit time.Duration) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = Do(Within(s.Client(), limit), req)
+		_, err = do(s.Client(), req, readAny, limit)
 		return err
 	}
 	for _, path := range []string{"/before", "/mid"} {
-		err := do(context.Background(), path, 50*time.Millisecond)
+		err := send(context.Background(), path, 50*time.Millisecond)
 		var n net.Error
 		if !errors.As(err, &n) || !n.Timeout() || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no answer within 50ms") {
 			t.Errorf("%s: %v", path, err)
 		}
 		own, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
-		if err := do(own, path, time.Hour); !errors.Is(err, context.DeadlineExceeded) {
+		if err := send(own, path, time.Hour); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s, the caller's limit: %v", path, err)
 		}
 		cancel()
 	}
-	if err := do(context.Background(), "/", time.Hour); err != nil {
+	if err := send(context.Background(), "/", time.Hour); err != nil {
 		t.Error(err)
 	}
 }

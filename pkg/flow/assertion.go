@@ -163,7 +163,7 @@ func (c *Client) actionsToken(ctx context.Context, issuer string) (string, error
 	}
 	req.Header.Set("Authorization", "Bearer "+bearer)
 	req.Header.Set("Accept", "application/json")
-	res, err := httpx.Do(c.httpClient(), req)
+	res, err := httpx.Do(c.HTTP, req)
 	if err != nil {
 		return "", stage("token service of the runner", err)
 	}

@@ -24,13 +24,13 @@ var ErrCertificate = errors.New("the client certificate cannot be used")
 
 // httpForOrigins returns an HTTP client for a login that presents the client certificate to these origins only.
 func (c *Client) httpForOrigins(t Target, origins ...string) (*http.Client, error) {
-	hc, err := c.withCertificate(c.httpClient(), t.Settings, hasOriginOf(origins))
+	hc, err := c.withCertificate(t.Settings, hasOriginOf(origins))
 	return c.clientFor(t, hc), err
 }
 
 // endpointHTTP returns the HTTP client of a login for the endpoints of an authorization server.
 func (c *Client) endpointHTTP(t Target, issuer string) (*http.Client, error) {
-	hc, err := c.withCertificate(c.httpClient(), t.Settings, func(u *url.URL) bool { return t.mayReceiveCertificate(u, issuer, t.URL) })
+	hc, err := c.withCertificate(t.Settings, func(u *url.URL) bool { return t.mayReceiveCertificate(u, issuer, t.URL) })
 	return c.clientFor(t, hc), err
 }
 
@@ -66,19 +66,19 @@ func (c *Client) ServerHTTP(t Target, stored Status) (*http.Client, error) {
 	if t.CertFile == "" {
 		t.CertFile, t.CertKeyFile = stored.Cert, stored.Key
 	}
-	return c.withCertificate(c.HTTP, t.Settings, hasOriginOf([]string{t.URL}))
+	return c.withCertificate(t.Settings, hasOriginOf([]string{t.URL}))
 }
 
-func (c *Client) withCertificate(hc *http.Client, s Settings, to func(*url.URL) bool) (*http.Client, error) {
+func (c *Client) withCertificate(s Settings, to func(*url.URL) bool) (*http.Client, error) {
 	if s.CertFile == "" {
-		return hc, nil
+		return c.HTTP, nil
 	}
 	load := func() (*tls.Certificate, error) { return s.loadCertificate(c.now()) }
 	if _, err := load(); err != nil {
 		return nil, err
 	}
 	clientCert := httpx.Certificate{ID: s.CertFile + "\n" + s.CertKeyFile, Load: load}
-	return httpx.Presenting(hc, clientCert, to), nil
+	return httpx.Presenting(c.HTTP, clientCert, to), nil
 }
 
 // loadCertificate reads the client certificate and its key. If no server could accept the certificate, the error is ErrCertificate.

@@ -110,12 +110,6 @@ func isLocal(server string) bool {
 	return err == nil && httpx.Local(u)
 }
 
-// requestLimit is the time limit of each OAuth request, which is shorter than the time limit of a whole command.
-const requestLimit = 30 * time.Second
-
-// httpClient returns the HTTP client for OAuth requests without a client certificate.
-func (c *Client) httpClient() *http.Client { return httpx.Within(c.HTTP, requestLimit) }
-
 func (c *Client) now() time.Time {
 	if c.Now != nil {
 		return c.Now()

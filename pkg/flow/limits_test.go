@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"mcpauth/internal/demo"
+	"mcpauth/internal/httpx"
 	"mcpauth/pkg/keystore"
 )
 
@@ -95,7 +96,7 @@ func TestEveryRequestHasALimit(t *testing.T) {
 		for n := range all {
 			b, do := prepare(t)
 			took, _ := timed(t, b, func(i int, _ *http.Request) bool { return i == n+1 }, do)
-			if took < requestLimit || took > requestLimit+10*time.Second {
+			if took < httpx.RequestLimit || took > httpx.RequestLimit+10*time.Second {
 				t.Errorf("%s: without an answer to request %d of %d it took %s", name, n+1, all, took)
 			}
 		}

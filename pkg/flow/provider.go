@@ -89,7 +89,7 @@ func (c *Client) renewProviderLogin(k *job, d loginDraft) (*credential, error) {
 // then be revoked even if the MCP server's authorization server refuses the requests that follow.
 func (c *Client) signInByBrowser(k *job, d loginDraft) (*credential, error) {
 	i := d.t.IDP
-	server, _, err := discovery.FetchServer(k.Context, i.Issuer, isLocal(d.t.URL), discovery.Options{HTTP: c.clientFor(d.t, c.httpClient()), Strict: d.t.Strict})
+	server, _, err := discovery.FetchServer(k.Context, i.Issuer, isLocal(d.t.URL), discovery.Options{HTTP: c.clientFor(d.t, c.HTTP), Strict: d.t.Strict})
 	if err != nil {
 		return nil, wrapProviderError(err)
 	}
@@ -192,7 +192,7 @@ func (c *Client) subjectToken(ctx context.Context, cred credential) (token.Endpo
 		idToken, err := readIDToken(i.IDTokenFile)
 		// Without metadata, use client_secret_basic, which every provider must support (RFC 6749 §2.3.1).
 		client := token.ClientAuth{ID: i.ClientID, Secret: i.ClientSecret}
-		return token.Endpoint{URL: i.TokenEndpoint, HTTP: c.clientFor(cred.target(), c.httpClient()), Now: c.Now, Local: isLocal(cred.Server), Client: client, Strict: cred.Settings.Strict},
+		return token.Endpoint{URL: i.TokenEndpoint, HTTP: c.clientFor(cred.target(), c.HTTP), Now: c.Now, Local: isLocal(cred.Server), Client: client, Strict: cred.Settings.Strict},
 			token.ExchangeOptions{SubjectToken: Secret(idToken), SubjectTokenType: token.TypeIDToken}, err
 	}
 	idp := cred.providerLogin()
