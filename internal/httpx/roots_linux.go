@@ -9,7 +9,6 @@ import (
 	"encoding/pem"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -55,36 +54,16 @@ func (m rootMemory) rememberRoot(host string, root *x509.Certificate) {
 	place.Host = host
 	others := slices.DeleteFunc(m.places(), func(p rootPlace) bool { return p.Host == host })
 	if data, err := json.Marshal(append([]rootPlace{place}, others[:min(len(others), maxRootHosts-1)]...)); err == nil {
-		m.writeFile(data)
+		_ = WriteFile(string(m), data)
 	}
 }
 
 func (m rootMemory) places() (all []rootPlace) {
-	info, err := os.Lstat(string(m))
-	if err != nil || !info.Mode().IsRegular() || info.Size() > maxRootMemory {
-		return nil
-	}
-	data, err := os.ReadFile(string(m))
+	data, err := ReadFile(string(m), maxRootMemory)
 	if err != nil || json.Unmarshal(data, &all) != nil {
 		return nil
 	}
 	return all
-}
-
-// writeFile replaces the file atomically, so that no process reads a part of it.
-func (m rootMemory) writeFile(data []byte) {
-	dir := filepath.Dir(string(m))
-	if os.MkdirAll(dir, 0o700) != nil {
-		return
-	}
-	f, err := os.CreateTemp(dir, ".new-*")
-	if err != nil {
-		return
-	}
-	_, err = f.Write(data)
-	if closed := f.Close(); err != nil || closed != nil || os.Rename(f.Name(), string(m)) != nil {
-		_ = os.Remove(f.Name())
-	}
 }
 
 // readCertificate reads the certificate to which p refers. The result is nil if the system no longer uses the file, or if the file no

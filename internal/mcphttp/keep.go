@@ -3,13 +3,13 @@ package mcphttp
 import (
 	"context"
 	"encoding/json"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"mcpauth/internal/httpx"
 )
 
 const (
@@ -35,7 +35,7 @@ type keptSession struct {
 
 // Load returns the stored session, or nil if there is none.
 func (k Keep) Load() *Session {
-	data, err := ReadFile(k.Path, maxKept)
+	data, err := httpx.ReadFile(k.Path, maxKept)
 	if err != nil {
 		return nil
 	}
@@ -62,7 +62,7 @@ func (k Keep) Put(ctx context.Context, opened *Session) *Session {
 		return now
 	}
 	data, err := json.Marshal(keptSession{keptFormat, k.URL, opened.Version, opened.ID})
-	if err != nil || WriteFile(k.Path, data) != nil {
+	if err != nil || httpx.WriteFile(k.Path, data) != nil {
 		return nil
 	}
 	return opened
@@ -93,40 +93,4 @@ func (k Keep) lockFolder(ctx context.Context) (unlock func(), err error) {
 		return nil, err
 	}
 	return func() { _ = f.Close() }, nil
-}
-
-// ReadFile reads a file that WriteFile wrote. ReadFile refuses symbolic links, files larger than limit, and files that other users may
-// read. A file of another user is refused too, because this process can read it only if other users may read it.
-func ReadFile(name string, limit int64) ([]byte, error) {
-	info, err := os.Lstat(name)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() || info.Size() > limit || info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" {
-		return nil, fs.ErrInvalid
-	}
-	return os.ReadFile(name)
-}
-
-// WriteFile replaces a private file atomically. The file is not synced, because lost data can be fetched again.
-func WriteFile(name string, data []byte) error {
-	dir := filepath.Dir(name)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(dir, ".new-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if closed := f.Close(); err == nil {
-		err = closed
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-	}
-	return err
 }

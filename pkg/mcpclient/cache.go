@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"mcpauth/internal/httpx"
 	"mcpauth/internal/jsonscan"
 	"mcpauth/internal/mcphttp"
 )
@@ -98,7 +99,7 @@ func (c *Client) readCache(name string) ([]byte, bool) {
 	if c.CacheDir == "" || c.NoCache {
 		return nil, false
 	}
-	data, err := mcphttp.ReadFile(name, maxCache)
+	data, err := httpx.ReadFile(name, maxCache)
 	return data, err == nil
 }
 
@@ -175,7 +176,7 @@ func (c *Client) saveCache() {
 		return
 	}
 	if data := encodeCache(&m, c.URL); len(data) <= maxCache {
-		_ = mcphttp.WriteFile(name, data) // errors are ignored, because the cache is optional
+		_ = httpx.WriteFile(name, data) // errors are ignored, because the cache is optional
 		pruneFiles(c.CacheDir, maxCaches, cacheExpiry, c.clock(), ".mcp", ".session", ".prompts", ".resources")
 	}
 }
@@ -271,7 +272,7 @@ func (c *Client) keepList(ctx context.Context, suffix string, raw json.RawMessag
 		return
 	}
 	if grant, err := c.loginID(ctx); err == nil {
-		_ = mcphttp.WriteFile(c.cacheFile(grant, suffix), raw)
+		_ = httpx.WriteFile(c.cacheFile(grant, suffix), raw)
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"time"
 
-	"mcpauth/internal/mcphttp"
+	"mcpauth/internal/httpx"
 )
 
 const (
@@ -53,7 +53,7 @@ func (c *Client) writeTask(t Task) error {
 	if len(data) > maxTaskFile {
 		return fmt.Errorf("its record has more than %d bytes", maxTaskFile)
 	}
-	if err := mcphttp.WriteFile(c.taskFile(t.ID), data); err != nil {
+	if err := httpx.WriteFile(c.taskFile(t.ID), data); err != nil {
 		return err
 	}
 	pruneFiles(c.TaskDir, maxTaskFiles, taskExpiry, c.clock(), ".task")
@@ -62,7 +62,7 @@ func (c *Client) writeTask(t Task) error {
 
 // readTask returns a stored task.
 func (c *Client) readTask(name string) (Task, bool) {
-	data, err := mcphttp.ReadFile(name, maxTaskFile)
+	data, err := httpx.ReadFile(name, maxTaskFile)
 	var r taskRecord
 	if c.TaskDir == "" || err != nil || json.Unmarshal(data, &r) != nil || r.Format != taskFormat || r.URL != c.URL || r.ID == "" || !knownStatus(r.Status) {
 		return Task{}, false
