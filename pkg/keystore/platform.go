@@ -30,21 +30,11 @@ func (goKeyring) delete(account string) error        { return keyring.Delete(ser
 const macOSLine = 4095
 
 // maxSizeMacOS returns the number of bytes that fit in an item. The limit exists because go-keyring passes service, account and value to
-// `security -i` in one line, with the value in base64.
+// `security -i` in one line, with the value in base64. go-keyring puts an account with "#" in quotes. No account contains a quote, see
+// Key.name, so the quotes are two bytes.
 func maxSizeMacOS(account string) int {
-	line := "add-generic-password -U -s " + serviceName + " -a " + shellQuoted(account) + " -w go-keyring-base64:\n"
+	line := "add-generic-password -U -s " + serviceName + " -a '" + account + "' -w go-keyring-base64:\n"
 	return max(0, base64.StdEncoding.DecodedLen((macOSLine-len(line))/4*4))
-}
-
-// shellQuoted quotes an account in the same way as go-keyring.
-func shellQuoted(s string) string {
-	harmless := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_@%+=:,./-", r)
-	}
-	if strings.TrimFunc(s, harmless) == "" && s != "" {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'"'"'`) + "'"
 }
 
 // maxSizeWindows returns the maximum size of a credential blob (CRED_MAX_CREDENTIAL_BLOB_SIZE). go-keyring does not convert the bytes to

@@ -155,14 +155,8 @@ func TestSortedFallsBackSafely(t *testing.T) {
 	wantOnly(t, classifyCommon("get", keyring.ErrUnsupportedPlatform), ErrUnavailable)
 }
 
-// shellQuoted must quote accounts exactly as go-keyring does, because the length of the quoted account determines how many bytes of the
-// value fit in the command line.
-func TestShellQuoted(t *testing.T) {
-	for in, want := range map[string]string{"a-b.c/d@e": "a-b.c/d@e", "": "''", "a#2": "'a#2'", "a'b": `'a'"'"'b'`, "é": "'é'"} {
-		if got := shellQuoted(in); got != want {
-			t.Errorf("%q: %s, want %s", in, got, want)
-		}
-	}
+// An account that fills the line of `security -i` leaves no room.
+func TestNoRoomMacOS(t *testing.T) {
 	if room := maxSizeMacOS(strings.Repeat("x", 5000)); room != 0 {
 		t.Errorf("room %d for an account that fills the line", room)
 	}
