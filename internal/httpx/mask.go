@@ -232,46 +232,29 @@ func lowerCase(s string) string {
 	return string(b)
 }
 
-// lowerForms returns the forms of the secrets in lower case.
-func lowerForms(secrets ...string) []string {
-	forms := forms(secrets)
-	for i := range forms {
-		forms[i] = lowerCase(forms[i])
+// lowerForms returns a secret as a server may repeat it, in lower case: unchanged, percent-encoded, form-encoded, form-decoded, in base64 at
+// any position, in hexadecimal, escaped for HTML, and cleaned by Text.
+func lowerForms(s string) []string {
+	if len(s) < minSecret {
+		return nil
+	}
+	all := []string{s, url.QueryEscape(s), url.PathEscape(s), strings.ReplaceAll(s, " ", "+"), html.EscapeString(s), Text(s, len(s)+1), hex.EncodeToString([]byte(s))}
+	// A server may have decoded the secret as form data. A text with white space is not added, because "connection+reset" would replace
+	// ordinary words.
+	if decoded, err := url.QueryUnescape(s); err == nil && !strings.ContainsFunc(decoded, unicode.IsSpace) {
+		all = append(all, decoded)
+	}
+	for shift := range 3 {
+		core := base64Core(s, shift)
+		all = append(all, core, strings.NewReplacer("+", "-", "/", "_").Replace(core))
+	}
+	var forms []string
+	for _, form := range all {
+		if form = lowerCase(form); len(form) >= minSecret && !slices.Contains(forms, form) {
+			forms = append(forms, form)
+		}
 	}
 	return forms
-}
-
-// The function forms returns the secrets as a server may repeat them: unchanged, percent-encoded, form-encoded, form-decoded, in base64 at any
-// position, in hexadecimal, escaped for HTML, and cleaned by Text. The unchanged secret comes first.
-func forms(secrets []string) []string {
-	var out []string
-	known := map[string]bool{}
-	add := func(form string) {
-		if len(form) >= minSecret && !known[form] {
-			known[form] = true
-			out = append(out, form)
-		}
-	}
-	for _, s := range secrets {
-		if len(s) < minSecret {
-			continue
-		}
-		encoded := []string{s, url.QueryEscape(s), url.PathEscape(s), strings.ReplaceAll(s, " ", "+"), html.EscapeString(s), Text(s, len(s)+1), hex.EncodeToString([]byte(s))}
-		for _, form := range encoded {
-			add(form)
-		}
-		// A server may have decoded the secret as form data. A text with white space is not added, because "connection+reset" would replace
-		// ordinary words.
-		if decoded, err := url.QueryUnescape(s); err == nil && !strings.ContainsFunc(decoded, unicode.IsSpace) {
-			add(decoded)
-		}
-		for shift := range 3 {
-			core := base64Core(s, shift)
-			add(core)
-			add(strings.NewReplacer("+", "-", "/", "_").Replace(core))
-		}
-	}
-	return out
 }
 
 // If a longer text that contains s is encoded in base64, base64Core returns the characters that depend only on s. shift is the offset of s

@@ -44,7 +44,10 @@ func TestMaskShort(t *testing.T) {
 
 // maskAll replaces secrets and their parts.
 func maskAll(text string, secrets ...string) string {
-	f := finder{whole: lowerForms(secrets...)}
+	var f finder
+	for _, secret := range secrets {
+		f.whole = append(f.whole, lowerForms(secret)...)
+	}
 	f.addParts()
 	return f.clean(text)
 }
