@@ -11,38 +11,29 @@ import (
 )
 
 // Note stores data that belongs to the credential, for example the journal of refreshes. The data must not be secret. The write is atomic
-// and survives a power failure. The caller holds the key's lock.
+// and survives a power failure. The name is a part of a file name: the caller chooses lower-case letters and hyphens. The caller holds the
+// key's lock.
 func (s *Store) Note(ctx context.Context, key Key, name string, data []byte) error {
-	return s.useNote(name, func() error { return s.notes.writeNote(ctx, key, name, data, true) })
+	return s.noteError(s.notes.writeNote(ctx, key, name, data, true))
 }
 
 // Jot is like Note, but a power failure may undo the write.
 func (s *Store) Jot(ctx context.Context, key Key, name string, data []byte) error {
-	return s.useNote(name, func() error { return s.notes.writeNote(ctx, key, name, data, false) })
+	return s.noteError(s.notes.writeNote(ctx, key, name, data, false))
 }
 
 // ReadNote returns a note, or ErrNotFound if the note does not exist.
-func (s *Store) ReadNote(ctx context.Context, key Key, name string) (data []byte, err error) {
-	err = s.useNote(name, func() (err error) {
-		data, err = s.notes.readNote(ctx, key, name)
-		return err
-	})
-	return data, err
+func (s *Store) ReadNote(ctx context.Context, key Key, name string) ([]byte, error) {
+	data, err := s.notes.readNote(ctx, key, name)
+	return data, s.noteError(err)
 }
 
 // DeleteNote deletes a note, if it exists. The caller holds the key's lock.
 func (s *Store) DeleteNote(ctx context.Context, key Key, name string) error {
-	return s.useNote(name, func() error { return s.notes.deleteNote(ctx, key, name) })
+	return s.noteError(s.notes.deleteNote(ctx, key, name))
 }
 
-// useNote checks the name of a note and then runs an operation on the note.
-func (s *Store) useNote(name string, operation func() error) error {
-	err := fmt.Errorf("%w: the name of a note has up to 32 lower-case letters, digits and hyphens, not %q", ErrUnwritable, name)
-	if plainTag(name) {
-		err = operation()
-	}
-	return withOp("note", s.notes.kind(), err)
-}
+func (s *Store) noteError(err error) error { return withOp("note", s.notes.kind(), err) }
 
 // DamagedNote returns an error for a note whose data the caller cannot decode.
 func (s *Store) DamagedNote(key Key, name string) error {
