@@ -20,9 +20,6 @@ func (k *keychain) getItem(ctx context.Context, account string) (string, error) 
 }
 
 func (k *keychain) setItem(ctx context.Context, account, value string) error {
-	if len(value) > k.platform.maxSize(account) {
-		return withPath(account, fmt.Errorf("%w: %d bytes do not fit in an item of %d bytes", ErrUnwritable, len(value), k.platform.maxSize(account)))
-	}
 	_, err := k.runOperation(ctx, "set", func() (string, error) { return "", k.items.set(account, value) })
 	return err
 }

@@ -24,24 +24,25 @@ func slotAccount(name string, slot int) string {
 // the slot of that record.
 func (k *keychain) findHeads(ctx context.Context, name string, e indexEntry, all bool) ([]slotContent, error) {
 	if !all && e.locatesNewest() {
-		found, err := k.readSlot(ctx, name, e.Slot)
-		if err != nil {
+		s, err := k.readSlot(ctx, name, e.Slot)
+		if err != nil && !errors.Is(err, ErrNotFound) {
 			return nil, err
 		}
-		if len(found) == 1 && found[0].err == nil && found[0].head.Generation == e.Generation {
-			return found, nil
+		if err == nil && s.err == nil && s.head.Generation == e.Generation {
+			return []slotContent{s}, nil
 		}
 	}
 	var heads []slotContent
 	for slot, end := 0, lastSlot(e)+1; slot < end; slot++ {
-		found, err := k.readSlot(ctx, name, slot)
+		s, err := k.readSlot(ctx, name, slot)
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
-		if len(found) > 0 {
-			end = min(max(end, slot+searchedSlots), maxSlots)
-		}
-		heads = append(heads, found...)
+		end = min(max(end, slot+searchedSlots), maxSlots)
+		heads = append(heads, s)
 	}
 	slices.SortFunc(heads, func(a, b slotContent) int { return cmp.Compare(b.head.Generation, a.head.Generation) })
 	return heads, nil
@@ -56,24 +57,21 @@ func lastSlot(e indexEntry) int {
 	return min(last, maxSlots-1)
 }
 
-// readSlot reads the head in one slot. The result is empty if the slot is empty. A head that a newer version of mcpauth wrote is an error.
-// A damaged head is returned with slotContent.err set.
-func (k *keychain) readSlot(ctx context.Context, name string, slot int) ([]slotContent, error) {
+// readSlot reads the head in one slot. The error is ErrNotFound if the slot is empty. A head that a newer version of mcpauth wrote is an
+// error. A damaged head is returned with slotContent.err set.
+func (k *keychain) readSlot(ctx context.Context, name string, slot int) (slotContent, error) {
 	value, err := k.getItem(ctx, slotAccount(name, slot))
-	if errors.Is(err, ErrNotFound) {
-		return nil, nil
-	}
 	if err != nil {
-		return nil, err
+		return slotContent{}, err
 	}
 	if value == placeholder {
-		return []slotContent{{slot: slot, err: errEmpty}}, nil
+		return slotContent{slot: slot, err: errEmpty}, nil
 	}
 	h, inline, err := parseHead(value)
 	if errors.Is(err, ErrNewer) {
-		return nil, withPath(slotAccount(name, slot), err)
+		return slotContent{}, withPath(slotAccount(name, slot), err)
 	}
-	return []slotContent{{slot, h, inline, err}}, nil
+	return slotContent{slot, h, inline, err}, nil
 }
 
 // loadSecret reads the secret of a slot. A long secret is stored in several parts.
