@@ -189,7 +189,7 @@ func (s *Secrets) CleanJSON(data []byte) []byte {
 	return s.finder(true, longValue).rewriteStrings(data, noneStays)
 }
 
-// Holds reports whether a server's text contains a complete secret.
+// Holds reports whether a server's text contains a complete secret. Use Holds if the text cannot be masked, for example a URL.
 func (s *Secrets) Holds(text string) bool { return s.finder(false, longValue).clean(text) != text }
 
 // IsCredential reports whether a text is a complete credential of at least longValue bytes. A URL does not count, because a server could issue

@@ -64,7 +64,7 @@ func (l *Link) Failure(o Outcome) error {
 func (l *Link) newStatusError(res *http.Response, body, reason string) *StatusError {
 	e := &StatusError{URL: l.plainURL(res.Request.URL), StatusCode: res.StatusCode, Reason: reason}
 	if res.StatusCode >= 300 {
-		r := httpx.ReadRefusal(&httpx.Response{StatusCode: res.StatusCode, Header: res.Header, Body: l.secrets().CleanRefusal([]byte(body))}, time.Now())
+		r := httpx.ReadRefusal(&httpx.Response{StatusCode: res.StatusCode, Header: res.Header, Body: l.LoginSecrets().CleanRefusal([]byte(body))}, time.Now())
 		e.Code, e.Text, e.RetryAfter = r.Code, r.Text, r.RetryAfter
 	}
 	if to, err := res.Location(); err == nil && res.StatusCode < 400 {
@@ -86,7 +86,7 @@ func (l *Link) networkError(req *http.Request, err error) error {
 		u = &url.Error{Op: req.Method[:1] + strings.ToLower(req.Method[1:]), URL: l.plainURL(req.URL), Err: err}
 		err = u
 	}
-	if clean := l.secrets().CleanError(u.Err); clean != u.Err {
+	if clean := l.LoginSecrets().CleanError(u.Err); clean != u.Err {
 		return &url.Error{Op: u.Op, URL: u.URL, Err: clean}
 	}
 	return err

@@ -88,34 +88,26 @@ func (l *Link) prepare() error {
 		if hc == nil {
 			hc = httpx.Default()
 		}
-		l.base = l.secrets().Transport(hc.Transport)
+		l.base = l.LoginSecrets().Transport(hc.Transport)
 		l.static = http.Header{}
 		for name, values := range l.Header {
 			l.static[http.CanonicalHeaderKey(name)] = values
 			for _, value := range values {
-				l.secrets().AddHeader(name, value)
+				l.LoginSecrets().AddHeader(name, value)
 			}
 		}
 	})
 	return l.urlErr
 }
 
-func (l *Link) secrets() *httpx.Secrets { return cmp.Or(l.Secrets, &l.ownSecrets) }
+// LoginSecrets returns the secrets of the login, to which the Link adds those that it sends.
+func (l *Link) LoginSecrets() *httpx.Secrets { return cmp.Or(l.Secrets, &l.ownSecrets) }
 
 // Clean removes the secrets of the login from a message of the server.
-func (l *Link) Clean(s string) string { return l.secrets().Clean(s[:min(len(s), maxText)]) }
+func (l *Link) Clean(s string) string { return l.LoginSecrets().Clean(s[:min(len(s), maxText)]) }
 
 // maxText limits a text of a server in a message, in bytes. To find the secrets in a text takes several times its size in memory.
 const maxText = 64 << 10
-
-// CleanJSON removes the secrets of the login from the strings of a JSON text of the server.
-func (l *Link) CleanJSON(data []byte) []byte { return l.secrets().CleanJSON(data) }
-
-// HoldsToken reports whether s contains a secret of the login. Use HoldsToken if s cannot be masked, for example a URL.
-func (l *Link) HoldsToken(s string) bool { return l.secrets().Holds(s) }
-
-// MayKeep reports whether data of the server contains no secret, so that the data may be stored in a file.
-func (l *Link) MayKeep(data string) bool { return l.secrets().MayStore(data) }
 
 // Exchange sends one message within a session and reads the response. The server does not answer a notification or a response, so the
 // outcome of such a message shows whether the server accepted it. Exchange sends the message again only in two cases: after 401 or 403 if

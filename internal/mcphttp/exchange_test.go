@@ -310,7 +310,7 @@ func TestOpenAndEnd(t *testing.T) {
 				w.WriteHeader(202)
 			})
 			l := s.link()
-			l.secrets().Learn("secret-of-the-login")
+			l.LoginSecrets().Learn("secret-of-the-login")
 			session, o := l.Open(t.Context(), request(t, `{"jsonrpc":"2.0","id":1,"method":"initialize"}`), NewRequest(nil, "notifications/initialized", nil))
 			if tt.err != "" {
 				if session != nil || o.Err == nil || !strings.Contains(o.Err.Error(), tt.err) {
@@ -437,7 +437,7 @@ func TestEvents(t *testing.T) {
 				}
 			})
 			l := s.link()
-			l.secrets().Learn("secret-of-the-login")
+			l.LoginSecrets().Learn("secret-of-the-login")
 			received := make(chan Message, 10)
 			session, o := l.OpenEvents(t.Context(), request(t, `{"jsonrpc":"2.0","id":1,"method":"initialize"}`), NewRequest(nil, "notifications/initialized", nil),
 				func(_ *Session, m Message) { received <- m })

@@ -22,7 +22,7 @@ func TestCredentialsAreTakenOut(t *testing.T) {
 	if s := "nothing was sent yet: " + token; l.Clean(s) != s {
 		t.Error("words were changed before anything was sent")
 	}
-	l.secrets().Learn(token)
+	l.LoginSecrets().Learn(token)
 	for _, s := range []string{token, "x=" + url.QueryEscape(token), base64.StdEncoding.EncodeToString([]byte("a:" + token)), "the key " + key} {
 		got := l.Clean("it came as " + s)
 		if !strings.Contains(got, "[redacted]") || strings.Contains(got, "oken/token") || strings.Contains(got, "key-key") {
@@ -37,7 +37,7 @@ func TestCredentialsAreTakenOut(t *testing.T) {
 // The message of an error is cut before secrets are searched in it.
 func TestLongErrorMessage(t *testing.T) {
 	l := &Link{}
-	l.secrets().Learn("tok0")
+	l.LoginSecrets().Learn("tok0")
 	m, _ := Parse([]byte(`{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"` + strings.Repeat("tok0 ", 1<<20) + `"}}`))
 	var e *RPCError
 	if err := l.Failure(Outcome{Answer: m}); !errors.As(err, &e) || !strings.HasPrefix(e.Message, "[redacted] ") || len(e.Message) > 4*maxErrorText {

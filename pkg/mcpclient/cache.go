@@ -166,7 +166,7 @@ func (c *Client) saveCache() {
 		return
 	}
 	m := *c.cache
-	if m.list != nil && (m.list.partial || m.list.grant != grant || !c.link.MayKeep(string(slices.Concat(m.list.defs...)))) {
+	if m.list != nil && (m.list.partial || m.list.grant != grant || !c.link.LoginSecrets().MayStore(string(slices.Concat(m.list.defs...)))) {
 		m.list = nil
 	}
 	c.cache.changed = false
@@ -268,7 +268,7 @@ func (c *Client) newestCacheFile(suffix string) string {
 // keepList stores a list for shell completion. Write errors are ignored, because only completion uses the file. plainResult refuses a
 // result that requires input, because a client must not cache such a result (Caching).
 func (c *Client) keepList(ctx context.Context, suffix string, raw json.RawMessage) {
-	if c.CacheDir == "" || c.NoCache || len(raw) > maxCache || !c.link.MayKeep(string(raw)) {
+	if c.CacheDir == "" || c.NoCache || len(raw) > maxCache || !c.link.LoginSecrets().MayStore(string(raw)) {
 		return
 	}
 	if grant, err := c.loginID(ctx); err == nil {

@@ -143,7 +143,7 @@ func (c *Client) prepareCall(ctx context.Context, tool string, args Arguments) (
 			object, err = args.Build(def.schema, !c.NoValidate)
 		}
 		if bad, ok := errors.AsType[*toolargs.Error](err); ok {
-			reason := bad.Reason + string(c.link.CleanJSON([]byte(bad.Listed)))
+			reason := bad.Reason + string(c.link.LoginSecrets().CleanJSON([]byte(bad.Listed)))
 			err = &ArgumentError{Tool: def.Name, Argument: c.Clean(bad.Argument), Reason: reason, Nearest: c.Clean(bad.Nearest)}
 		}
 		if _, wrong := errors.AsType[*ArgumentError](err); live || refetch || !wrong {

@@ -71,7 +71,7 @@ func (c *Client) askElicitor(ctx context.Context, e Elicitation) (Answer, error)
 	if len(e.Message)+len(e.Schema) > maxEntry {
 		return Answer{}, c.protocolError(fmt.Sprintf("it asks a question of more than %d bytes", maxEntry))
 	}
-	e.Server, e.Message, e.Schema = c.plainURL(), c.link.Clean(e.Message), c.link.CleanJSON(e.Schema)
+	e.Server, e.Message, e.Schema = c.plainURL(), c.link.Clean(e.Message), c.link.LoginSecrets().CleanJSON(e.Schema)
 	elicit := c.Elicit
 	if elicit == nil {
 		elicit = Policy{}.Elicit
@@ -88,7 +88,7 @@ func (c *Client) askElicitor(ctx context.Context, e Elicitation) (Answer, error)
 			}
 			return Answer{}, &QuestionError{err}
 		}
-		if e.URL = u.String(); c.link.HoldsToken(e.URL) {
+		if e.URL = u.String(); c.link.LoginSecrets().Holds(e.URL) {
 			return Answer{}, c.protocolError("it asks to open a URL that contains the access token")
 		}
 	}
@@ -210,7 +210,7 @@ func (c *Client) answerAll(ctx context.Context, what string, requests json.RawMe
 			return nil, nil, c.protocolError(fmt.Sprintf("%s asks more than %d questions", what, maxQuestions))
 		case len(key) > maxQuestionKey:
 			return nil, nil, c.protocolError(fmt.Sprintf("%s asks a question whose key has more than %d bytes", what, maxQuestionKey))
-		case c.link.HoldsToken(key):
+		case c.link.LoginSecrets().Holds(key):
 			return nil, nil, c.protocolError(what + " asks a question whose key contains the access token")
 		}
 	}

@@ -221,7 +221,7 @@ func (c *Client) Clean(text string) string {
 
 // cleanJSON returns at most 64 kB of a JSON text of the server without the secrets of the login.
 func (c *Client) cleanJSON(raw json.RawMessage) string {
-	return string(c.link.CleanJSON(raw[:min(len(raw), 64<<10)]))
+	return string(c.link.LoginSecrets().CleanJSON(raw[:min(len(raw), 64<<10)]))
 }
 
 // The method shown returns a text of the server in a form that is safe to print and contains no secret.

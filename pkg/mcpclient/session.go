@@ -136,7 +136,7 @@ func (c *Client) openLegacy(ctx context.Context) (*clientSession, error) {
 			s := &clientSession{Session: opened, era: eraLegacy, grant: grant}
 			c.setEra(eraLegacy, s.Version)
 			c.setTaskSupport(o.Answer.Result)
-			if now, err := c.loginID(ctx); keeps && err == nil && now == grant && c.link.MayKeep(opened.ID) {
+			if now, err := c.loginID(ctx); keeps && err == nil && now == grant && c.link.LoginSecrets().MayStore(opened.ID) {
 				s.shared = keep.Put(ctx, opened) == opened
 			}
 			c.openStream(s)

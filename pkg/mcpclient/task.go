@@ -135,7 +135,7 @@ func (c *Client) newTask(tool string, raw json.RawMessage, old bool) (Task, erro
 		return t, c.protocolError(fmt.Sprintf("the server answers with a task whose taskId has more than %d bytes", maxTaskID))
 	case strings.HasPrefix(t.ID, "-") || strings.ContainsFunc(t.ID, func(r rune) bool { return r == ' ' || !unicode.IsPrint(r) }):
 		return t, c.protocolError("the server answers with a task whose taskId is not one word, or begins with -")
-	case c.link.HoldsToken(t.ID):
+	case c.link.LoginSecrets().Holds(t.ID):
 		return t, c.protocolError("the server answers with a task whose taskId contains the access token")
 	case !knownStatus(t.Status):
 		return t, c.unknownStatus(t)
