@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 
 	"mcpauth/pkg/dcr"
@@ -48,9 +47,8 @@ const minPart = 8
 const unusedURL = "https://nobody.invalid"
 
 // userSecret is a secret of the user that authenticates at an authorization server. The recipient is the issuer of the server that would
-// receive the secret. If the issuer of an identity provider is unknown, the recipient is the token endpoint. Earlier versions recorded a
-// client key by the text of its file; older is this text, or empty for other secrets.
-type userSecret struct{ what, value, recipient, older string }
+// receive the secret. If the issuer of an identity provider is unknown, the recipient is the token endpoint.
+type userSecret struct{ what, value, recipient string }
 
 // userSecrets returns the secrets and private keys of the user that a login would use.
 func (c *Client) userSecrets(ctx context.Context, t Target, issuer string) ([]userSecret, error) {
@@ -64,15 +62,11 @@ func (c *Client) userSecrets(ctx context.Context, t Target, issuer string) ([]us
 		}
 	}
 	if t.ClientKeyFile != "" {
-		data, err := c.readApproved("client key", t.Settings, t.ClientKeyFile)
+		key, err := c.loadKey(t.Settings)
 		if err != nil {
 			return nil, err
 		}
-		key, err := token.LoadKey(data)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, userSecret{what: "client key", value: key.Thumbprint(), recipient: issuer, older: strings.TrimSpace(string(data))})
+		all = append(all, userSecret{what: "client key", value: key.Thumbprint(), recipient: issuer})
 	}
 	place := cmp.Or(t.IDP.Issuer, t.IDP.TokenEndpoint)
 	if t.IDP.ClientSecret != "" {
@@ -210,18 +204,10 @@ func (b *secretBindings) bindSecret(s userSecret, allowOther bool) error {
 		return err
 	}
 	known := b.Issuers[hash]
-	if len(known) == 0 && s.older != "" {
-		older, err := b.hash(s.older)
-		if err != nil {
-			return err
-		}
-		known = slices.Clone(b.Issuers[older])
-	}
-	isRecipient := func(issuer string) bool { return discovery.SameIssuer(issuer, s.recipient) }
-	if slices.ContainsFunc(b.Issuers[hash], isRecipient) {
+	if slices.ContainsFunc(known, func(issuer string) bool { return discovery.SameIssuer(issuer, s.recipient) }) {
 		return nil
 	}
-	if len(known) > 0 && !slices.ContainsFunc(known, isRecipient) && !allowOther {
+	if len(known) > 0 && !allowOther {
 		return fmt.Errorf("%w: the %s was first used with %q, but would now go to %q (MCP Authorization Server Binding)", ErrIssuerChanged, s.what, known[0], s.recipient)
 	}
 	b.Issuers[hash], b.changed = mergeLists(known, []string{s.recipient}), true

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"mcpauth/internal/demo"
@@ -150,32 +149,6 @@ func newKeyText(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
-}
-
-// An earlier version bound a client key by the text of its file. The binding is still in effect, and then holds for every form of the key.
-func TestOldBindingOfAKey(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, demo.Options{})
-	file, text := filepath.Join(t.TempDir(), "key"), newKeyText(t)
-	all, err := b.c.loadBindings(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(all[0].bindSecret(userSecret{value: strings.TrimSpace(text), recipient: "https://as.example"}, false), all[0].save(ctx)); err != nil {
-		t.Fatal(err)
-	}
-	for _, tt := range []struct {
-		text, issuer string
-		want         error
-	}{{text, "https://as.evil", ErrIssuerChanged}, {text, "https://as.example", nil}, {"# comment\n" + text, "https://as.evil", ErrIssuerChanged}} {
-		if err := os.WriteFile(file, []byte(tt.text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		target := Target{URL: "https://a", Settings: Settings{ClientID: "c", ClientKeyFile: file}}
-		if err := b.c.bindSecrets(ctx, target, tt.issuer, LoginOptions{}, true); !errors.Is(err, tt.want) {
-			t.Errorf("at %s: %v", tt.issuer, err)
-		}
-	}
 }
 
 // A damaged record of the bindings is an error that names its file. It is not taken for an empty record.
