@@ -8,7 +8,6 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -93,28 +92,9 @@ func loadPEM(data []byte) (*Key, error) {
 
 // loadJWK reads one private key (RFC 7517 §4).
 func loadJWK(data []byte) (*Key, error) {
-	var shape struct {
-		Type string          `json:"kty"`
-		Use  string          `json:"use"`
-		D    json.RawMessage `json:"d"`
-		Keys json.RawMessage `json:"keys"`
-	}
-	if err := json.Unmarshal(data, &shape); err != nil {
-		return nil, errors.New("private key: the JWK is not well-formed JSON")
-	}
-	switch {
-	case shape.Keys != nil:
-		return nil, errors.New("private key: the file contains a set of keys, expected a single JWK")
-	case shape.Type == "oct":
-		return nil, errors.New("private key: the JWK is a symmetric key (oct), expected EC, RSA or OKP")
-	case shape.Use == "enc":
-		return nil, errors.New("private key: the JWK is for encryption (\"use\":\"enc\"), not for signing")
-	case shape.D == nil && shape.Type != "":
-		return nil, errors.New("private key: the JWK is a public key (it has no \"d\")")
-	}
 	var jwk jose.JSONWebKey
-	if err := jwk.UnmarshalJSON(data); err != nil || !jwk.Valid() || jwk.IsPublic() {
-		return nil, errors.New("private key: the JWK is not a supported key (EC, RSA, Ed25519)") // the library's error may contain parts of the key
+	if err := jwk.UnmarshalJSON(data); err != nil || !jwk.Valid() || jwk.IsPublic() || jwk.Use == "enc" {
+		return nil, errors.New("private key: the file is not a JWK with one private key for signatures (EC, RSA, Ed25519)") // the library's error may contain parts of the key
 	}
 	return newKey(jwk.Key, jwk.KeyID, jwk.Algorithm)
 }
