@@ -85,11 +85,6 @@ type Options struct {
 	Deviation func(code string) // called with the code of each tolerated deviation; may be nil
 }
 
-// Deviations returns every code that Register may pass to Options.Deviation.
-func Deviations() []string {
-	return []string{"registration_status", "registration_scope", "registration_redirect_uris", "registration_auth_method", "registration_member_type"}
-}
-
 // Resolve returns the client that Choose selects. A client with an empty ID is registered first.
 func Resolve(ctx context.Context, o Options) (Client, error) {
 	c, err := Choose(o)

@@ -93,15 +93,9 @@ type Attempt struct {
 // Finding is a tolerated deviation from a specification.
 type Finding struct {
 	Stage   string `json:"stage"`
-	Code    string `json:"code"` // one of Findings
+	Code    string `json:"code"` // docs/quirks.md lists the codes
 	Message string `json:"message"`
 	Section string `json:"section"`
-}
-
-// Findings returns the possible codes of a Finding.
-func Findings() []string {
-	return []string{"no_challenge", "resource_metadata_dead", "well_known_failed", "content_type", "resource_query", "resource_slash", "resource_parent",
-		"issuer_slash", "legacy_2025_03_26", "default_endpoints", "member_type", "issuer_given", "assume_pkce_s256"}
 }
 
 // maxShownAttempts limits the number of attempts in the text of an Error.

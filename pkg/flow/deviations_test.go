@@ -4,15 +4,16 @@ import (
 	"context"
 	"net/url"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"mcpauth/internal/demo"
 	"mcpauth/pkg/dcr"
 	"mcpauth/pkg/discovery"
 	"mcpauth/pkg/pkce"
-	"mcpauth/pkg/token"
 )
 
 func wantQuirks(t *testing.T, got []string, want ...string) {
@@ -22,14 +23,29 @@ func wantQuirks(t *testing.T, got []string, want ...string) {
 	}
 }
 
-// docs/quirks.md lists each code of the packages discovery, dcr, token and flow exactly once.
+// docs/quirks.md lists each code of the packages discovery, dcr, token and flow exactly once, and each code of discovery and dcr has a test.
 func TestTolerancesAreWhole(t *testing.T) {
 	page, err := os.ReadFile("../../docs/quirks.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	own := []string{"other_auth_method", "google_offline", "no_resource", "resource=", "client_name=", "auth_param="}
-	want := slices.Concat(discovery.Findings(), dcr.Deviations(), token.Deviations(), own)
+	want := []string{"other_auth_method", "google_offline", "no_resource", "resource=", "client_name=", "auth_param="}
+	for folder, reports := range map[string]string{
+		"../discovery": `(?:Finding\{[\w.]+, |return )"([a-z0-9_]+)", `,
+		"../dcr":       `(?:deviates\(|\t\{)"(\w+)"`,
+		"../token":     `reportDeviation\(a, "(\w+)"`,
+	} {
+		sources, tests := readGo(t, folder)
+		var codes []string
+		for _, report := range regexp.MustCompile(reports).FindAllStringSubmatch(sources, -1) {
+			codes = append(codes, report[1])
+			if !strings.Contains(tests, `"`+report[1]+`"`) && folder != "../token" { // the tests of token name the text of each deviation
+				t.Errorf("the deviation %s has no test", report[1])
+			}
+		}
+		slices.Sort(codes)
+		want = append(want, slices.Compact(codes)...)
+	}
 	var got []string
 	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z0-9_]+=?)` \\| .+[^. ] \\| .+ \\| .+ \\|$").FindAllSubmatch(page, -1) {
 		got = append(got, string(row[1]))
@@ -39,6 +55,27 @@ func TestTolerancesAreWhole(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("codes:\ngot  %q\nwant %q", got, want)
 	}
+}
+
+// readGo returns the text of the Go files in a folder.
+func readGo(t *testing.T, folder string) (sources, tests string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(folder, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(file, "_test.go") {
+			tests += string(data)
+		} else {
+			sources += string(data)
+		}
+	}
+	return sources, tests
 }
 
 // The plan of Discover equals the credential of a Login, for several kinds of servers.

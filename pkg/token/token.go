@@ -86,11 +86,6 @@ var ErrSecretRepeated = errors.New("the server repeats a secret, which others co
 // ErrDowngrade is wrapped by the error for a token that is not bound to the DPoP key, if Endpoint.RequireDPoP is set.
 var ErrDowngrade = errors.New("the token is not bound to the DPoP key")
 
-// Deviations returns every code that an Endpoint may pass to Endpoint.Deviation.
-func Deviations() []string {
-	return []string{"token_status", "token_content_type", "token_nested", "token_type", "token_scope", "token_expires_in", "issued_token_type", "verification_url"}
-}
-
 // reportDeviation reports a deviation to Endpoint.Deviation. With Strict, reportDeviation returns an error.
 func (e Endpoint) reportDeviation(a *formResponse, code, reason string) error {
 	if e.Strict {
