@@ -48,15 +48,13 @@ type Client struct {
 	RegistrationURI   string    `json:"registration_uri,omitempty"`   // RFC 7592 §3
 	RegistrationToken Secret    `json:"registration_token,omitempty"` // RFC 7592 §3
 	Scope             string    `json:"scope,omitempty"`              // scope in the registration
-	IDIssuedAt        time.Time `json:"id_issued_at,omitzero"`
-	BoundTokens       bool      `json:"bound_tokens,omitempty"` // the registration requests tokens that are bound to the client's TLS certificate (RFC 8705 §3.4)
+	BoundTokens       bool      `json:"bound_tokens,omitempty"`       // the registration requests tokens that are bound to the client's TLS certificate (RFC 8705 §3.4)
 }
 
 // Options configures Choose, Register and Resolve.
 type Options struct {
-	HTTP  *http.Client     // nil: a client that limits connection time, header size and redirects
-	Local bool             // the MCP server is on loopback, so the endpoints may be on loopback and use http
-	Now   func() time.Time // nil: time.Now
+	HTTP  *http.Client // nil: a client that limits connection time, header size and redirects
+	Local bool         // the MCP server is on loopback, so the endpoints may be on loopback and use http
 
 	// Metadata of the authorization server.
 	Issuer               string
@@ -150,7 +148,7 @@ func (o Options) canReuseStored() bool {
 	if o.New || c == nil || c.Kind != Dynamic || c.ID == "" || c.Issuer != o.Issuer {
 		return false
 	}
-	if !c.SecretExpiresAt.IsZero() && !o.now().Before(c.SecretExpiresAt) {
+	if !c.SecretExpiresAt.IsZero() && !time.Now().Before(c.SecretExpiresAt) {
 		return false
 	}
 	return (o.RedirectURI == "" || c.RedirectURI == o.RedirectURI) && coversScope(c.Scope, o.Scope) && c.BoundTokens == o.requestsBoundTokens()
@@ -167,13 +165,6 @@ func coversScope(registered, wanted string) bool {
 		have[s] = true
 	}
 	return !slices.ContainsFunc(strings.Fields(wanted), func(s string) bool { return !have[s] })
-}
-
-func (o Options) now() time.Time {
-	if o.Now != nil {
-		return o.Now()
-	}
-	return time.Now()
 }
 
 // AuthMethod chooses a client authentication method from the supported methods (RFC 8414 §2). If no method fits, the result is

@@ -23,6 +23,7 @@ func TestStrays(t *testing.T) {
 		{"registration_redirect_uris", []reply{{status: 201, body: `{"client_id":"c","redirect_uris":"none"}`}}},
 		{"registration_auth_method", []reply{{status: 201, body: `{"client_id":"c","client_secret":"s"}`}}},
 		{"registration_member_type", []reply{{status: 201, body: `{"client_id":"c","scope":["a"],"registration_client_uri":false}`}}},
+		{"registration_member_type", []reply{{status: 201, body: `{"client_id":"c","client_secret_expires_at":"never"}`}}},
 		{"registration_auth_method", []reply{{status: 201, body: `{"client_id":"c","token_endpoint_auth_method":"client_secret_basic"}`}}},
 	} {
 		var told []string

@@ -25,7 +25,7 @@ func Delete(ctx context.Context, hc *http.Client, c Client) error {
 		return fmt.Errorf("deleting the client registration at %s: %w", origin, httpx.Bare(err))
 	}
 	if res.StatusCode < 200 || res.StatusCode > 299 {
-		return Options{}.refusalError(origin, res)
+		return refusalError(origin, res)
 	}
 	return nil
 }

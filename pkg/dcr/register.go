@@ -52,27 +52,12 @@ type registrationRequest struct {
 type registrationResponse struct {
 	ClientID          string      `json:"client_id"`
 	ClientSecret      Secret      `json:"client_secret"`
-	SecretExpiresAt   unixSeconds `json:"client_secret_expires_at"`
+	SecretExpiresAt   json.Number `json:"client_secret_expires_at"`
 	RedirectURIs      any         `json:"redirect_uris"`
-	IDIssuedAt        unixSeconds `json:"client_id_issued_at"`
 	AuthMethod        string      `json:"token_endpoint_auth_method"`
 	Scope             *string     `json:"scope"`
 	RegistrationURI   string      `json:"registration_client_uri"`
 	RegistrationToken Secret      `json:"registration_access_token"`
-}
-
-// unixSeconds is a time in seconds since 1970. A JSON value that is not a number counts as absent.
-type unixSeconds struct{ time.Time }
-
-func (s *unixSeconds) UnmarshalJSON(data []byte) error {
-	var n json.Number
-	if json.Unmarshal(data, &n) != nil {
-		return nil
-	}
-	if f, err := n.Float64(); err == nil && f > 0 && f < 1<<40 {
-		s.Time = time.Unix(int64(f), 0).UTC()
-	}
-	return nil
 }
 
 // Register registers a new client (RFC 7591 §3). If the server refuses the scope, Register tries once more without scope. If the server
@@ -146,7 +131,7 @@ func register(ctx context.Context, o Options, r registrationRequest) (Client, er
 		return Client{}, fmt.Errorf("client registration %s: %w", endpoint, httpx.Bare(err))
 	}
 	if res.StatusCode != http.StatusCreated && res.StatusCode != http.StatusOK {
-		return Client{}, o.refusalError(endpoint.String(), res)
+		return Client{}, refusalError(endpoint.String(), res)
 	}
 	return o.newClient(endpoint, r, res)
 }
@@ -156,12 +141,15 @@ func (o Options) newClient(endpoint *url.URL, r registrationRequest, res *httpx.
 	wrong, err := httpx.DecodeMembers(res.Body, &a)
 	if err != nil || a.ClientID == "" || !isPrintable(a.ClientID) || !isPrintable(string(a.ClientSecret)) || len(a.ClientID) > maxID ||
 		max(len(a.ClientSecret), len(a.RegistrationToken)) > httpx.MaxSecret {
-		e := o.refusalError(endpoint.String(), res)
+		e := refusalError(endpoint.String(), res)
 		e.Description = strings.TrimPrefix(e.Description+"; the answer holds no usable client_id, client_secret or registration_access_token (RFC 7591 §3.2.1)", "; ")
 		return Client{}, e
 	}
-	c := Client{ID: a.ClientID, Secret: a.ClientSecret, SecretExpiresAt: a.SecretExpiresAt.Time, IDIssuedAt: a.IDIssuedAt.Time, Kind: Dynamic,
+	c := Client{ID: a.ClientID, Secret: a.ClientSecret, Kind: Dynamic,
 		Issuer: o.Issuer, RedirectURI: o.RedirectURI, Scope: r.Scope, AuthMethod: o.answeredMethod(r, a), BoundTokens: r.BoundTokens}
+	if seconds, err := a.SecretExpiresAt.Float64(); err == nil && seconds > 0 && seconds < 1<<40 {
+		c.SecretExpiresAt = time.Unix(int64(seconds), 0).UTC()
+	}
 	if a.Scope != nil && *a.Scope != "" && len(*a.Scope) <= maxScope {
 		c.Scope = *a.Scope
 	}
@@ -224,8 +212,8 @@ func (o Options) answeredMethod(r registrationRequest, a registrationResponse) s
 }
 
 // refusalError returns the error for an unsuccessful response.
-func (o Options) refusalError(address string, res *httpx.Response) *Error {
-	r := httpx.ReadRefusal(res, o.now())
+func refusalError(address string, res *httpx.Response) *Error {
+	r := httpx.ReadRefusal(res, time.Now())
 	return &Error{URL: address, StatusCode: r.StatusCode, Code: r.Code, Description: r.Text, ErrorURI: r.URI, RetryAfter: r.RetryAfter}
 }
 
