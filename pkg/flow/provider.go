@@ -190,8 +190,8 @@ func (c *Client) subjectToken(ctx context.Context, cred credential) (token.Endpo
 			return token.Endpoint{}, token.ExchangeOptions{}, err
 		}
 		idToken, err := readIDToken(i.IDTokenFile)
-		// Without metadata, use client_secret_basic, which every provider must support (RFC 6749 §2.3.1).
-		client := token.ClientAuth{ID: i.ClientID, Secret: i.ClientSecret}
+		// Without metadata, a client with a secret uses client_secret_basic, which every provider must support (RFC 6749 §2.3.1).
+		client := token.ClientAuth{ID: i.ClientID, Secret: i.ClientSecret, Method: dcr.AuthMethod(nil, i.ClientSecret != "", false)}
 		return token.Endpoint{URL: i.TokenEndpoint, HTTP: c.clientFor(cred.target(), c.HTTP), Now: c.Now, Local: isLocal(cred.Server), Client: client, Strict: cred.Settings.Strict},
 			token.ExchangeOptions{SubjectToken: Secret(idToken), SubjectTokenType: token.TypeIDToken}, err
 	}

@@ -20,8 +20,7 @@ const (
 )
 
 // ClientAuth is a client and its authentication method. Method is none, client_secret_basic, client_secret_post, private_key_jwt,
-// tls_client_auth or self_signed_tls_client_auth. An empty Method means private_key_jwt for a client with a key, client_secret_basic for a
-// client with a secret, and none for any other client.
+// tls_client_auth or self_signed_tls_client_auth. An empty Method means none.
 type ClientAuth struct {
 	ID     string // client ID; empty: not sent
 	Secret Secret // for client_secret_basic and client_secret_post
@@ -32,18 +31,6 @@ type ClientAuth struct {
 	Algs     []string // token_endpoint_auth_signing_alg_values_supported in the metadata; empty: any algorithm is allowed
 }
 
-func (c ClientAuth) method() string {
-	switch {
-	case c.Method != "":
-		return c.Method
-	case c.Key != nil:
-		return "private_key_jwt"
-	case c.Secret != "":
-		return "client_secret_basic"
-	}
-	return "none"
-}
-
 // addClientAuth adds the client authentication to the form or the header, and removes any other client authentication. RFC 6749 §2.3: "The
 // client MUST NOT use more than one authentication method in each request". For the methods with a TLS certificate (RFC 8705 §2),
 // addClientAuth adds only the client ID, because Endpoint.HTTP presents the certificate.
@@ -51,16 +38,15 @@ func (c ClientAuth) addClientAuth(form url.Values, header http.Header, endpoint 
 	for _, name := range []string{"client_id", "client_secret", "client_assertion", "client_assertion_type"} {
 		form.Del(name)
 	}
-	method := c.method()
-	if strings.HasPrefix(method, "client_secret_") && c.Secret == "" {
-		return fmt.Errorf("client authentication %s needs a client secret, but there is none", method)
+	if strings.HasPrefix(c.Method, "client_secret_") && c.Secret == "" {
+		return fmt.Errorf("client authentication %s needs a client secret, but there is none", c.Method)
 	}
 	// Some servers count the Authorization header and a client_id in the form as two authentication methods.
-	if method != "client_secret_basic" && c.ID != "" {
+	if c.Method != "client_secret_basic" && c.ID != "" {
 		form.Set("client_id", c.ID)
 	}
-	switch method {
-	case "none", "tls_client_auth", "self_signed_tls_client_auth":
+	switch c.Method {
+	case "", "none", "tls_client_auth", "self_signed_tls_client_auth":
 	case "client_secret_basic":
 		// RFC 6749 §2.3.1: the client ID and the secret are form-encoded before they are joined.
 		header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(c.ID)+":"+url.QueryEscape(string(c.Secret)))))
@@ -74,7 +60,7 @@ func (c ClientAuth) addClientAuth(form url.Values, header http.Header, endpoint 
 		form.Set("client_assertion_type", assertionType)
 		form.Set("client_assertion", assertion)
 	default:
-		return fmt.Errorf("client authentication %q is unknown: expected none, client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth or self_signed_tls_client_auth", method)
+		return fmt.Errorf("client authentication %q is unknown: expected none, client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth or self_signed_tls_client_auth", c.Method)
 	}
 	return nil
 }

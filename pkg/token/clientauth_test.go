@@ -71,7 +71,7 @@ func TestAssertionClaims(t *testing.T) {
 	}
 	s := serve(t, reply{body: okBody})
 	e := s.endpoint()
-	e.Client = ClientAuth{ID: "client-1", Key: key, Audience: "https://as.example/"}
+	e.Client = ClientAuth{ID: "client-1", Method: "private_key_jwt", Key: key, Audience: "https://as.example/"}
 	seen := map[any]bool{}
 	for range 3 {
 		if _, err := e.ClientCredentials(context.Background(), ""); err != nil {

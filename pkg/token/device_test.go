@@ -80,7 +80,7 @@ func TestDeviceClientAuthentication(t *testing.T) {
 	s := serve(t, reply{body: codeBody}, reply{body: okBody})
 	var c clock
 	e := c.apply(s.endpoint())
-	e.Client, e.Resource = ClientAuth{ID: "a", Secret: "b"}, ""
+	e.Client, e.Resource = ClientAuth{ID: "a", Secret: "b", Method: "client_secret_basic"}, ""
 	if _, err := e.Device(context.Background(), context.Background(), s.URL, "", nil); err != nil {
 		t.Fatal(err)
 	}

@@ -170,7 +170,7 @@ func TestDPoPAtTokenEndpoint(t *testing.T) {
 			s := serve(t, tt.replies...)
 			e := s.endpoint()
 			e.DPoP, e.RequireDPoP = newTestProver(t), true
-			e.Client = ClientAuth{ID: "c", Key: testKey(t, "P-256")}
+			e.Client = ClientAuth{ID: "c", Method: "private_key_jwt", Key: testKey(t, "P-256")}
 			tok, err := e.Code(context.Background(), "the-code", "the-verifier", "http://127.0.0.1/")
 			var refused *Error
 			if errors.As(err, &refused); tt.err == "" && (err != nil || tok.TokenType != "DPoP") || tt.err != "" && (refused == nil || refused.Code != tt.err) {

@@ -203,7 +203,7 @@ func TestReflectedSecrets(t *testing.T) {
 			defer s.Close()
 			for method, e := range map[string]Endpoint{
 				"refresh token": {URL: s.URL, Local: true},
-				"basic":         {URL: s.URL, Local: true, Client: ClientAuth{ID: "c", Secret: secret}},
+				"basic":         {URL: s.URL, Local: true, Client: ClientAuth{ID: "c", Secret: secret, Method: "client_secret_basic"}},
 				"post":          {URL: s.URL, Local: true, Client: ClientAuth{ID: "c", Secret: secret, Method: "client_secret_post"}},
 			} {
 				token := Secret(secret)
@@ -232,7 +232,7 @@ func TestReflectedHeader(t *testing.T) {
 		writeJSON(w, map[string]string{"error": "x", "error_description": r.Header.Get("Authorization") + " and " + r.Header.Get("DPoP")})
 	}))
 	defer s.Close()
-	e := Endpoint{URL: s.URL, Local: true, Client: ClientAuth{ID: "c", Secret: "é+/canary"}, DPoP: newTestProver(t)}
+	e := Endpoint{URL: s.URL, Local: true, Client: ClientAuth{ID: "c", Secret: "é+/canary", Method: "client_secret_basic"}, DPoP: newTestProver(t)}
 	_, err := e.ClientCredentials(context.Background(), "")
 	var refused *Error
 	if !errors.As(err, &refused) || refused.Description != "Basic [redacted] and [redacted]" {

@@ -33,7 +33,7 @@ func TestPushRequests(t *testing.T) {
 	}{
 		"none":                {ClientAuth{ID: "c", Method: "none"}, map[string]string{"client_id": "c"}, false},
 		"client_secret_post":  {ClientAuth{ID: "c", Secret: "s", Method: "client_secret_post"}, map[string]string{"client_id": "c", "client_secret": "s"}, false},
-		"client_secret_basic": {ClientAuth{ID: "c", Secret: "s"}, map[string]string{"client_id": "c"}, true},
+		"client_secret_basic": {ClientAuth{ID: "c", Secret: "s", Method: "client_secret_basic"}, map[string]string{"client_id": "c"}, true},
 	} {
 		s := serve(t, reply{status: 201, body: `{"request_uri":"urn:x:1","expires_in":90}`})
 		e := s.endpoint()
@@ -106,9 +106,9 @@ func TestPushAtTheDemoServer(t *testing.T) {
 	s.AddClient(demo.Client{ID: "demo-key", Method: "private_key_jwt", Key: public})
 	for _, client := range []ClientAuth{
 		{ID: "demo-public", Method: "none"},
-		{ID: "demo-basic", Secret: "demo-cs-basic"},
+		{ID: "demo-basic", Secret: "demo-cs-basic", Method: "client_secret_basic"},
 		{ID: "demo-post", Secret: "demo-cs-post", Method: "client_secret_post"},
-		{ID: "demo-key", Key: key, Audience: s.Issuer()},
+		{ID: "demo-key", Method: "private_key_jwt", Key: key, Audience: s.Issuer()},
 	} {
 		e := Endpoint{URL: s.Issuer() + "/token", Local: true, Client: client, Resource: s.URL(), DPoP: newTestProver(t)}
 		sum := sha256.Sum256([]byte(strings.Repeat("v", 43)))

@@ -19,7 +19,7 @@ func TestRevoke(t *testing.T) {
 	}{
 		{"public client", ClientAuth{ID: "c"}, "refresh_token", nil, map[string]string{"client_id": "c", "token_type_hint": "refresh_token"}},
 		{"no hint", ClientAuth{ID: "c"}, "", nil, map[string]string{"client_id": "c"}},
-		{"basic", ClientAuth{ID: "a", Secret: "b"}, "access_token", map[string]string{"Authorization": "Basic YTpi"}, map[string]string{"token_type_hint": "access_token"}},
+		{"basic", ClientAuth{ID: "a", Secret: "b", Method: "client_secret_basic"}, "access_token", map[string]string{"Authorization": "Basic YTpi"}, map[string]string{"token_type_hint": "access_token"}},
 		{"post", ClientAuth{ID: "a", Secret: "b", Method: "client_secret_post"}, "", nil, map[string]string{"client_id": "a", "client_secret": "b"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -241,11 +241,10 @@ func TestClientAuthentication(t *testing.T) {
 		// base64("c%3A1+%2B:s%3A%25%2B+%C3%A9"): form-encoded first, and no client_id in the body
 		{"basic: RFC 6749 §2.3.1", ClientAuth{ID: "c:1 +", Secret: "s:%+ é", Method: "client_secret_basic"},
 			map[string]string{"Authorization": "Basic YyUzQTErJTJCOnMlM0ElMjUlMkIrJUMzJUE5"}, nil},
-		{"a secret and no method is basic", ClientAuth{ID: "a", Secret: "b"}, map[string]string{"Authorization": "Basic YTpi"}, nil},
-		{"neither secret nor key is none", ClientAuth{ID: "a"}, nil, map[string]string{"client_id": "a"}},
+		{"no method is none", ClientAuth{ID: "a", Secret: "unused"}, nil, map[string]string{"client_id": "a"}},
 		{"tls_client_auth: RFC 8705 §2.1", ClientAuth{ID: "a", Method: "tls_client_auth"}, nil, map[string]string{"client_id": "a"}},
 		{"self_signed_tls_client_auth: RFC 8705 §2.2", ClientAuth{ID: "a", Method: "self_signed_tls_client_auth"}, nil, map[string]string{"client_id": "a"}},
-		{"private_key_jwt: RFC 7523 §2.2", ClientAuth{ID: "a", Key: key}, nil,
+		{"private_key_jwt: RFC 7523 §2.2", ClientAuth{ID: "a", Method: "private_key_jwt", Key: key}, nil,
 			map[string]string{"client_id": "a", "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer", "client_assertion": "JWT"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
