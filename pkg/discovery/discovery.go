@@ -74,10 +74,9 @@ type Result struct {
 	Resource            ResourceMetadata
 	ResourceID          string         `json:"resource"` // value for the resource parameter, byte for byte as in the metadata
 	Server              ServerMetadata `json:"server"`
-	Legacy              bool           `json:"legacy"`            // there is no resource metadata, so the fallback of MCP 2025-03-26 is used
-	DefaultEndpoints    bool           `json:"default_endpoints"` // there is no authorization server metadata, so the endpoints are the defaults of MCP 2025-03-26
-	Findings            []Finding      `json:"findings"`          // tolerated deviations, in order
-	Attempts            []Attempt      `json:"attempts"`          // every request, in order
+	Legacy              bool           `json:"legacy"`   // there is no resource metadata, so the fallback of MCP 2025-03-26 is used
+	Findings            []Finding      `json:"findings"` // tolerated deviations, in order
+	Attempts            []Attempt      `json:"attempts"` // every request, in order
 }
 
 // Attempt is one request and its outcome.

@@ -80,15 +80,6 @@ func (m *ServerMetadata) endpoints() []endpointMember {
 	}
 }
 
-// URLs returns the issuer and the URLs of the endpoints.
-func (m ServerMetadata) URLs() []string {
-	all := []string{m.Issuer}
-	for _, e := range m.endpoints() {
-		all = append(all, *e.address)
-	}
-	return all
-}
-
 // fetchMetadata fetches the metadata of the authorization server. Without Options.Issuer, fetchMetadata tries the resource's authorization
 // servers in order until it finds metadata. If a document fails a check, or an authorization server answers only with server errors, the
 // search ends with an error.
@@ -269,7 +260,6 @@ func (f *finder) discoverLegacy(ctx context.Context) error {
 	if f.r.Open {
 		return &Error{Stage: stageServer, URL: f.r.URL, Reason: "the server requires no authorization and names no authorization server"}
 	}
-	f.r.DefaultEndpoints = true
 	f.r.Findings = append(f.r.Findings, Finding{stageMetadata, "default_endpoints", "no metadata; using /authorize, /token and /register at the origin, with PKCE", "MCP 2025-03-26 Fallbacks for Servers without Metadata Discovery"})
 	f.r.Server = ServerMetadata{Issuer: origin, AuthorizationEndpoint: origin + "/authorize", TokenEndpoint: origin + "/token",
 		RegistrationEndpoint: origin + "/register", CodeChallengeMethodsSupported: []string{"S256"}}
@@ -277,11 +267,11 @@ func (f *finder) discoverLegacy(ctx context.Context) error {
 }
 
 // FetchServer fetches the metadata of one issuer (RFC 8414 §3). If local is true, the issuer may be on loopback and use http.
-func FetchServer(ctx context.Context, issuer string, local bool, o Options) (ServerMetadata, []Attempt, error) {
+func FetchServer(ctx context.Context, issuer string, local bool, o Options) (ServerMetadata, error) {
 	o.Issuer = ""
 	f := &finder{o: o, local: local, r: &Result{Resource: ResourceMetadata{AuthorizationServers: []string{issuer}}}}
 	err := f.addAttempts(f.fetchMetadata(ctx))
-	return f.r.Server, f.r.Attempts, err
+	return f.r.Server, err
 }
 
 func quoteAll(list []string) string {

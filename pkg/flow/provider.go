@@ -89,7 +89,7 @@ func (c *Client) renewProviderLogin(k *job, d loginDraft) (*credential, error) {
 // then be revoked even if the MCP server's authorization server refuses the requests that follow.
 func (c *Client) signInByBrowser(k *job, d loginDraft) (*credential, error) {
 	i := d.t.IDP
-	server, _, err := discovery.FetchServer(k.Context, i.Issuer, isLocal(d.t.URL), discovery.Options{HTTP: c.clientFor(d.t, c.HTTP), Strict: d.t.Strict})
+	server, err := discovery.FetchServer(k.Context, i.Issuer, isLocal(d.t.URL), discovery.Options{HTTP: c.clientFor(d.t, c.HTTP), Strict: d.t.Strict})
 	if err != nil {
 		return nil, wrapProviderError(err)
 	}

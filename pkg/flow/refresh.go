@@ -196,7 +196,7 @@ func (c *Client) requestRenewal(ctx context.Context, cred *credential) (token.To
 	if noClient != nil {
 		return tok, err
 	}
-	server, _, notFound := discovery.FetchServer(ctx, cred.Issuer, isLocal(cred.Server), discovery.Options{HTTP: hc, Strict: cred.Settings.Strict, IgnorePKCE: true}) // a renewal needs no authorization endpoint
+	server, notFound := discovery.FetchServer(ctx, cred.Issuer, isLocal(cred.Server), discovery.Options{HTTP: hc, Strict: cred.Settings.Strict, IgnorePKCE: true}) // a renewal needs no authorization endpoint
 	if cred.Settings.CertFile != "" {
 		server = server.MutualTLS()
 	}
