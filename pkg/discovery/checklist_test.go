@@ -49,8 +49,8 @@ func TestDeviations(t *testing.T) {
 		tt.o.Strict = true
 		_, err = discover(t, s, tt.o)
 		var e *Error
-		if !errors.As(err, &e) || e.Section != tt.section || tt.is != nil && !errors.Is(err, tt.is) {
-			t.Errorf("%s, strict: got %v, want an error by %s", tt.code, err, tt.section)
+		if !errors.As(err, &e) || e.Section != tt.section || tt.is != nil && !errors.Is(err, tt.is) || e.URL == "" && e.Attempts == nil {
+			t.Errorf("%s, strict: got %v, want an error by %s that names what was tried", tt.code, err, tt.section)
 		}
 	}
 }

@@ -106,7 +106,7 @@ type Error struct {
 	URL      string // URL of the failed request; empty: several requests failed
 	Reason   string
 	Section  string    // section of the rule that failed; empty: none
-	Attempts []Attempt // requests that were sent
+	Attempts []Attempt // if URL is empty: the requests that were sent
 	Named    []string  // ErrNotNamed: the authorization servers that the MCP server names
 	Location string    // ErrMoved: the new URL
 	Err      error
@@ -155,15 +155,7 @@ func Discover(ctx context.Context, server string, o Options) (*Result, error) {
 		return nil, err
 	}
 	f := &finder{o: o, server: u, endpoint: u, local: httpx.Local(u), r: &Result{URL: httpx.Canonical(u)}}
-	return f.r, f.addAttempts(f.run(ctx))
-}
-
-func (f *finder) addAttempts(err error) error {
-	var e *Error
-	if errors.As(err, &e) && e.Attempts == nil {
-		e.Attempts = f.r.Attempts
-	}
-	return err
+	return f.r, f.run(ctx)
 }
 
 func (f *finder) run(ctx context.Context) error {
@@ -188,7 +180,7 @@ func (f *finder) run(ctx context.Context) error {
 // recordDeviation records a deviation. With Strict, the result is the deviation as an error.
 func (f *finder) recordDeviation(address string, n Finding, err error) error {
 	if f.o.Strict {
-		return &Error{Stage: n.Stage, URL: address, Reason: n.Message, Section: n.Section, Err: err}
+		return &Error{Stage: n.Stage, URL: address, Reason: n.Message, Section: n.Section, Attempts: f.r.Attempts, Err: err}
 	}
 	f.r.Findings = append(f.r.Findings, n)
 	return nil

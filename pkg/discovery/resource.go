@@ -42,7 +42,7 @@ func (f *finder) fetchResource(ctx context.Context) (found bool, err error) {
 		}
 	}
 	if !f.isAbsent(stageResource) {
-		return false, &Error{Stage: stageResource, Reason: "no document could be fetched, but no server answered 404 either", Section: "RFC 9728 §3"}
+		return false, &Error{Stage: stageResource, Reason: "no document could be fetched, but no server answered 404 either", Section: "RFC 9728 §3", Attempts: f.r.Attempts}
 	}
 	return false, nil
 }

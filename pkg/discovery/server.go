@@ -103,7 +103,7 @@ func (f *finder) fetchMetadata(ctx context.Context) error {
 			break
 		}
 	}
-	return &Error{Stage: stageMetadata, Reason: "no document of " + quoteAll(issuers), Section: "RFC 8414 §3"}
+	return &Error{Stage: stageMetadata, Reason: "no document of " + quoteAll(issuers), Section: "RFC 8414 §3", Attempts: f.r.Attempts}
 }
 
 // fetchMetadataOf tries the well-known URLs of an issuer in the order that MCP specifies.
@@ -255,7 +255,7 @@ func (f *finder) discoverLegacy(ctx context.Context) error {
 		return err
 	}
 	if !f.isAbsent(stageMetadata) {
-		return &Error{Stage: stageMetadata, Reason: "no document could be fetched, but the server did not answer 404 either", Section: "RFC 8414 §3"}
+		return &Error{Stage: stageMetadata, Reason: "no document could be fetched, but the server did not answer 404 either", Section: "RFC 8414 §3", Attempts: f.r.Attempts}
 	}
 	if f.r.Open {
 		return &Error{Stage: stageServer, URL: f.r.URL, Reason: "the server requires no authorization and names no authorization server"}
@@ -270,7 +270,7 @@ func (f *finder) discoverLegacy(ctx context.Context) error {
 func FetchServer(ctx context.Context, issuer string, local bool, o Options) (ServerMetadata, error) {
 	o.Issuer = ""
 	f := &finder{o: o, local: local, r: &Result{Resource: ResourceMetadata{AuthorizationServers: []string{issuer}}}}
-	err := f.addAttempts(f.fetchMetadata(ctx))
+	err := f.fetchMetadata(ctx)
 	return f.r.Server, err
 }
 
