@@ -81,10 +81,9 @@ func (c *Client) obtainByDevice(k *job, d loginDraft) (credential, error) {
 	if err != nil {
 		return credential{}, err
 	}
-	show := func(code token.DeviceCode) error {
+	show := func(code token.DeviceCode) {
 		c.report(Event{Kind: EventDevice, URL: cmp.Or(code.VerificationURIComplete, code.VerificationURI), Issuer: d.plan.Issuer,
 			Code: code.UserCode, Typed: code.VerificationURI, Expires: code.Expires})
-		return nil
 	}
 	x.stage, x.limit = "device authorization", loginLimit
 	x.request = func(polls context.Context, e token.Endpoint) (token.Token, error) {

@@ -48,20 +48,15 @@ type DeviceCode struct {
 }
 
 // Device runs the device authorization grant (RFC 8628). Device requests a device code, calls showCode, and polls the token endpoint until
-// the user approves or refuses, or the code expires. If the server refuses, the error is an *Error, for example with Code access_denied.
-// If showCode returns an error, Device returns this error and does not poll. The end of ctx ends the first request and the time between two
-// polls. The end of polls ends a poll, whose response may contain the tokens. After a network error or a 5xx response, Device continues to
-// poll, but more slowly (RFC 8628 §3.5).
-func (e Endpoint) Device(ctx, polls context.Context, deviceEndpoint, scope string, showCode func(DeviceCode) error) (Token, error) {
+// the user approves or refuses, or the code expires. If the server refuses, the error is an *Error, for example with Code access_denied. The
+// end of ctx ends the first request and the time between two polls. The end of polls ends a poll, whose response may contain the tokens.
+// After a network error or a 5xx response, Device continues to poll, but more slowly (RFC 8628 §3.5).
+func (e Endpoint) Device(ctx, polls context.Context, deviceEndpoint, scope string, showCode func(DeviceCode)) (Token, error) {
 	code, device, err := e.requestDeviceCode(ctx, deviceEndpoint, scope)
 	if err != nil {
 		return Token{}, err
 	}
-	if showCode != nil {
-		if err := showCode(device); err != nil {
-			return Token{}, err
-		}
-	}
+	showCode(device)
 	sleep := e.Sleep
 	if sleep == nil {
 		sleep = Sleep

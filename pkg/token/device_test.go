@@ -38,6 +38,8 @@ const codeBody = `{"device_code":"dc-canary-000","user_code":"WDJB-MJHT","verifi
 
 func refusing(code string) reply { return reply{status: 400, body: `{"error":"` + code + `"}`} }
 
+func ignoreCode(DeviceCode) {}
+
 // The requests of the device grant (RFC 8628 §3.1 and §3.4).
 func TestDeviceRequests(t *testing.T) {
 	s := serve(t, reply{body: strings.Replace(codeBody, "{", `{"verification_uri_complete":"http://127.0.0.1/device?user_code=WDJB-MJHT",`, 1)},
@@ -46,7 +48,7 @@ func TestDeviceRequests(t *testing.T) {
 	e := c.apply(s.endpoint())
 	e.DPoP, e.RequireDPoP = newTestProver(t), true
 	var shown []DeviceCode
-	tok, err := e.Device(context.Background(), context.Background(), s.URL+"/device", "read  write", func(d DeviceCode) error { shown = append(shown, d); return nil })
+	tok, err := e.Device(context.Background(), context.Background(), s.URL+"/device", "read  write", func(d DeviceCode) { shown = append(shown, d) })
 	if err != nil || tok.AccessToken != "at-1" || tok.TokenType != "DPoP" {
 		t.Fatalf("got %v %v", tok, err)
 	}
@@ -81,7 +83,7 @@ func TestDeviceClientAuthentication(t *testing.T) {
 	var c clock
 	e := c.apply(s.endpoint())
 	e.Client, e.Resource = ClientAuth{ID: "a", Secret: "b", Method: "client_secret_basic"}, ""
-	if _, err := e.Device(context.Background(), context.Background(), s.URL, "", nil); err != nil {
+	if _, err := e.Device(context.Background(), context.Background(), s.URL, "", ignoreCode); err != nil {
 		t.Fatal(err)
 	}
 	for i, form := range []map[string]string{{}, {"grant_type": grantDevice, "device_code": "dc-canary-000"}} {
@@ -123,7 +125,7 @@ func TestDevicePolling(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := serve(t, tt.replies...)
 			var c clock
-			tok, err := c.apply(s.endpoint()).Device(context.Background(), context.Background(), s.URL, "", nil)
+			tok, err := c.apply(s.endpoint()).Device(context.Background(), context.Background(), s.URL, "", ignoreCode)
 			var refused *Error
 			if errors.As(err, &refused); tt.code == "" && (err != nil || tok.AccessToken != "at-1") || tt.code != "" && (refused == nil || refused.Code != tt.code) {
 				t.Errorf("got %v %v, want %q", tok, err, tt.code)
@@ -142,15 +144,16 @@ func TestDevicePolling(t *testing.T) {
 // The polls end by the monotonic clock. A machine without a battery for its clock often sets the clock while the user approves the login.
 func TestDeviceIgnoresTheWallClock(t *testing.T) {
 	s := serve(t, reply{body: codeBody})
-	e, stop := s.endpoint(), errors.New("the code was shown")
+	e := s.endpoint()
 	e.Now = time.Now
-	_, err := e.Device(context.Background(), context.Background(), s.URL, "", func(d DeviceCode) error {
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err := e.Device(ctx, ctx, s.URL, "", func(d DeviceCode) {
 		if !strings.Contains(d.Expires.String(), " m=+") {
 			t.Errorf("%s has no monotonic reading", d.Expires)
 		}
-		return stop
+		cancel()
 	})
-	if !errors.Is(err, stop) {
+	if !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }
@@ -173,7 +176,7 @@ func TestDeviceSurvivesNetwork(t *testing.T) {
 	defer s.Close()
 	var c clock
 	e := c.apply(Endpoint{URL: s.URL, Local: true})
-	tok, err := e.Device(context.Background(), context.Background(), s.URL, "", nil)
+	tok, err := e.Device(context.Background(), context.Background(), s.URL, "", ignoreCode)
 	if err != nil || tok.AccessToken != "at-1" || !slices.Equal(c.slept, []time.Duration{7 * time.Second, 14 * time.Second}) {
 		t.Errorf("got %v %v, slept %v", tok, err, c.slept)
 	}
@@ -182,7 +185,7 @@ func TestDeviceSurvivesNetwork(t *testing.T) {
 func TestDeviceMalformedPollEnds(t *testing.T) {
 	s := serve(t, reply{body: codeBody}, reply{contentType: "text/html", body: "<p>dc-canary-000"})
 	var c clock
-	_, err := c.apply(s.endpoint()).Device(context.Background(), context.Background(), s.URL, "", nil)
+	_, err := c.apply(s.endpoint()).Device(context.Background(), context.Background(), s.URL, "", ignoreCode)
 	if !errors.Is(err, ErrMalformed) || len(s.got) != 2 || strings.Contains(err.Error(), "canary") {
 		t.Errorf("got %v after %d requests", err, len(s.got))
 	}
@@ -192,11 +195,11 @@ func TestDeviceContext(t *testing.T) {
 	s := serve(t, reply{body: codeBody})
 	ctx, cancel := context.WithCancel(context.Background())
 	// With the real clock, the context ends the wait of 7 s at once.
-	_, err := s.endpoint().Device(ctx, ctx, s.URL, "", func(DeviceCode) error { cancel(); return nil })
+	_, err := s.endpoint().Device(ctx, ctx, s.URL, "", func(DeviceCode) { cancel() })
 	if !errors.Is(err, context.Canceled) || len(s.got) != 1 {
 		t.Errorf("got %v after %d requests, want context.Canceled after 1", err, len(s.got))
 	}
-	if _, err := s.endpoint().Device(ctx, ctx, s.URL, "", nil); !errors.Is(err, context.Canceled) || len(s.got) != 1 {
+	if _, err := s.endpoint().Device(ctx, ctx, s.URL, "", ignoreCode); !errors.Is(err, context.Canceled) || len(s.got) != 1 {
 		t.Errorf("got %v after %d requests: x/oauth2 drops the context of this request", err, len(s.got))
 	}
 }
@@ -253,7 +256,7 @@ func TestDeviceAnswers(t *testing.T) {
 			var c clock
 			e := c.apply(s.endpoint())
 			e.Client = ClientAuth{ID: "my-long-client-id", Secret: "canary/secret", Method: "client_secret_basic"}
-			_, err := e.Device(context.Background(), context.Background(), s.URL+"/device", "", nil)
+			_, err := e.Device(context.Background(), context.Background(), s.URL+"/device", "", ignoreCode)
 			var address *httpx.AddressError
 			switch {
 			case tt.err == "" && err != nil:
@@ -267,7 +270,7 @@ func TestDeviceAnswers(t *testing.T) {
 				s := serve(t, reply{body: tt.body})
 				e := c.apply(s.endpoint())
 				e.Strict = true
-				if _, err := e.Device(context.Background(), context.Background(), s.URL, "", nil); !errors.Is(err, ErrMalformed) {
+				if _, err := e.Device(context.Background(), context.Background(), s.URL, "", ignoreCode); !errors.Is(err, ErrMalformed) {
 					t.Errorf("strict: got %v", err)
 				}
 			}
@@ -275,7 +278,7 @@ func TestDeviceAnswers(t *testing.T) {
 	}
 	s := serve(t, reply{status: 401, body: `{"error":"invalid_client"}`})
 	var refused *Error
-	if _, err := s.endpoint().Device(context.Background(), context.Background(), s.URL, "", nil); !errors.As(err, &refused) || refused.Code != "invalid_client" || refused.Stage != "device authorization endpoint" {
+	if _, err := s.endpoint().Device(context.Background(), context.Background(), s.URL, "", ignoreCode); !errors.As(err, &refused) || refused.Code != "invalid_client" || refused.Stage != "device authorization endpoint" {
 		t.Errorf("got %v", err)
 	}
 }

@@ -5,13 +5,10 @@ import (
 	"net/url"
 )
 
-// Revoke revokes a token (RFC 7009). The hint is "refresh_token", "access_token" or empty. Revoke returns nil if the server does not know
-// the token (RFC 7009 §2.2). If the server cannot revoke this type of token, the error is an *Error with Code unsupported_token_type.
+// Revoke revokes a token (RFC 7009). The hint is "refresh_token" or "access_token". Revoke returns nil if the server does not know the token
+// (RFC 7009 §2.2). If the server cannot revoke this type of token, the error is an *Error with Code unsupported_token_type.
 func (e Endpoint) Revoke(ctx context.Context, revocationURL string, token Secret, hint string) error {
-	form := url.Values{"token": {string(token)}}
-	if hint != "" {
-		form.Set("token_type_hint", hint)
-	}
+	form := url.Values{"token": {string(token)}, "token_type_hint": {hint}}
 	a, err := formRequest{e: e, stage: atRevoke, url: revocationURL, form: form}.sendForm(ctx)
 	if err != nil {
 		return err

@@ -18,9 +18,8 @@ func TestRevoke(t *testing.T) {
 		form   map[string]string
 	}{
 		{"public client", ClientAuth{ID: "c"}, "refresh_token", nil, map[string]string{"client_id": "c", "token_type_hint": "refresh_token"}},
-		{"no hint", ClientAuth{ID: "c"}, "", nil, map[string]string{"client_id": "c"}},
 		{"basic", ClientAuth{ID: "a", Secret: "b", Method: "client_secret_basic"}, "access_token", map[string]string{"Authorization": "Basic YTpi"}, map[string]string{"token_type_hint": "access_token"}},
-		{"post", ClientAuth{ID: "a", Secret: "b", Method: "client_secret_post"}, "", nil, map[string]string{"client_id": "a", "client_secret": "b"}},
+		{"post", ClientAuth{ID: "a", Secret: "b", Method: "client_secret_post"}, "refresh_token", nil, map[string]string{"client_id": "a", "client_secret": "b", "token_type_hint": "refresh_token"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := serve(t, reply{contentType: "text/plain"})
@@ -61,7 +60,7 @@ func TestRevokeAnswers(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := serve(t, tt.reply)
-			err := s.endpoint().Revoke(context.Background(), s.URL+"/revoke", "canary-000", "")
+			err := s.endpoint().Revoke(context.Background(), s.URL+"/revoke", "canary-000", "refresh_token")
 			var refused *Error
 			if (err == nil) != tt.ok || !tt.ok && (!errors.As(err, &refused) || refused.Code != tt.code || refused.Stage != "revocation endpoint" || refused.URL != s.URL+"/revoke") {
 				t.Errorf("got %v", err)
@@ -71,7 +70,7 @@ func TestRevokeAnswers(t *testing.T) {
 			}
 		})
 	}
-	if err := (Endpoint{}).Revoke(context.Background(), "http://as.example/revoke", "t", ""); err == nil {
+	if err := (Endpoint{}).Revoke(context.Background(), "http://as.example/revoke", "t", "refresh_token"); err == nil {
 		t.Error("a token went over http")
 	}
 }

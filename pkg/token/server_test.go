@@ -174,8 +174,6 @@ func TestNothingIsSent(t *testing.T) {
 	ctx := context.Background()
 	s := serve(t, reply{body: okBody})
 	for name, call := range map[string]func(Endpoint) error{
-		"no code":     func(e Endpoint) error { _, err := e.Code(ctx, "", "v", "x"); return err },
-		"no verifier": func(e Endpoint) error { _, err := e.Code(ctx, "c", "", "x"); return err },
 		"basic without a secret": func(e Endpoint) error {
 			e.Client.Method = "client_secret_basic"
 			_, err := e.ClientCredentials(ctx, "")
