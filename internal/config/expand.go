@@ -119,20 +119,15 @@ func (e Entry) resolvePath(file string) (string, error) {
 func (e Entry) Files(getenv func(string) string) map[string]string {
 	files := map[string]string{}
 	for _, written := range e.filePaths() {
-		if file, err := e.expandPath(written, getenv); err == nil && file != "" {
+		file, err := expand(written, getenv)
+		if err == nil {
+			file, err = e.resolvePath(file)
+		}
+		if err == nil && file != "" {
 			files[written] = file
 		}
 	}
 	return files
-}
-
-// expandPath expands the variables of a path, and resolves the path.
-func (e Entry) expandPath(written string, getenv func(string) string) (string, error) {
-	file, err := expand(written, getenv)
-	if err != nil {
-		return "", err
-	}
-	return e.resolvePath(file)
 }
 
 // filePaths returns the paths of files in the entry, without expanding their variables.

@@ -31,11 +31,13 @@ import (
 // ErrPortInUse is returned if another program listens on the requested port.
 var ErrPortInUse = errors.New("the port is in use")
 
-// Options configures a Listener. The zero value listens on 127.0.0.1, on a free port, with the path /callback.
+// callbackPath is the path of every redirect URI.
+const callbackPath = "/callback"
+
+// Options configures a Listener. The zero value listens on 127.0.0.1, on a free port.
 type Options struct {
 	Host string // "127.0.0.1", or "localhost" to listen on 127.0.0.1 and ::1; empty: "127.0.0.1"
 	Port int    // 0: a free port
-	Path string // empty: "/callback"
 
 	// If Ignored is not nil, Wait calls it for the first request that looks like an authorization response but is ignored. The reason may
 	// quote the authorization server, and is safe to print.
@@ -44,19 +46,19 @@ type Options struct {
 
 // Listener is an HTTP server at a loopback redirect URI (RFC 8252 §7.3).
 type Listener struct {
-	host, path string
-	port       int
-	listeners  []net.Listener
-	server     http.Server
-	strangers  httpx.Strangers
-	ignored    func(why string)
-	ignoring   sync.Once
+	host      string
+	port      int
+	listeners []net.Listener
+	server    http.Server
+	strangers httpx.Strangers
+	ignored   func(why string)
+	ignoring  sync.Once
 }
 
 // Listen opens the port on 127.0.0.1. If Options.Host is localhost, Listen also opens the port on ::1, because browsers resolve localhost
 // to one of the two. On a machine without IPv6, Listen opens only 127.0.0.1. Listen returns ErrPortInUse if another program uses the port.
 func Listen(ctx context.Context, o Options) (*Listener, error) {
-	l := &Listener{host: cmp.Or(o.Host, "127.0.0.1"), path: cmp.Or(o.Path, "/callback"), port: o.Port, ignored: o.Ignored}
+	l := &Listener{host: cmp.Or(o.Host, "127.0.0.1"), port: o.Port, ignored: o.Ignored}
 	if l.host != "127.0.0.1" && l.host != "localhost" {
 		return nil, fmt.Errorf("callback host %q: expected 127.0.0.1 or localhost (RFC 8252 §7.3)", l.host)
 	}
@@ -98,7 +100,7 @@ func isInUse(err error) bool {
 func (l *Listener) Port() int { return l.port }
 
 // RedirectURI returns the redirect URI to register and to send in the authorization request.
-func (l *Listener) RedirectURI() string { return "http://" + l.authority() + l.path }
+func (l *Listener) RedirectURI() string { return "http://" + l.authority() + callbackPath }
 
 func (l *Listener) authority() string { return net.JoinHostPort(l.host, strconv.Itoa(l.port)) }
 
@@ -180,8 +182,8 @@ func (l *Listener) checkRequest(r *http.Request) (status int, reason string) {
 	case !slices.Contains(l.validHosts(), r.Host):
 		// In a DNS rebinding attack, the host name of a web page resolves to 127.0.0.1, and the Host header contains the host name.
 		status, reason = http.StatusMisdirectedRequest, fmt.Sprintf("its Host header is %q", httpx.Text(r.Host, 100))
-	case r.URL.Path != l.path:
-		status, reason = http.StatusNotFound, fmt.Sprintf("its path is %q, expected %q", httpx.Text(r.URL.Path, 100), l.path)
+	case r.URL.Path != callbackPath:
+		status, reason = http.StatusNotFound, fmt.Sprintf("its path is %q, expected %q", httpx.Text(r.URL.Path, 100), callbackPath)
 	case r.Method == http.MethodPost:
 		return http.StatusMethodNotAllowed, "it is a POST (response_mode=form_post), expected a redirect"
 	case r.Method != http.MethodGet:

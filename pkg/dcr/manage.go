@@ -8,12 +8,9 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// Delete deletes a dynamic registration (RFC 7592 §2.3). Delete returns ErrNoClient if the client has no registration URL. Errors name only
-// the origin of this URL, because its path may contain the registration access token.
+// Delete deletes a dynamic registration that has a RegistrationURI (RFC 7592 §2.3). Errors name only the origin of this URL, because its path
+// may contain the registration access token.
 func Delete(ctx context.Context, hc *http.Client, c Client) error {
-	if c.RegistrationURI == "" {
-		return fmt.Errorf("%s: %w: the server gave no URL to delete it", c.Issuer, ErrNoClient)
-	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, c.RegistrationURI, nil)
 	if err != nil {
 		return err
