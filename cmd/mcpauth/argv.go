@@ -142,9 +142,9 @@ func unknownFlag(name, command string, flags []cli.Flag) error {
 		e.message += " before a command"
 		e.hint += "; a command's own flags come after its name"
 	}
-	names := convert(flags, func(f cli.Flag) string { return withDashes(f.Names()[0]) })
-	if near := toolargs.NearestOne(name, names); near != "" {
-		e.hint = "did you mean " + near + "?"
+	names := convert(flags, func(f cli.Flag) string { return f.Names()[0] })
+	if near := toolargs.NearestOne(strings.TrimLeft(name, "-"), names); near != "" { // the dashes would make all flags similar
+		e.hint = "did you mean " + withDashes(near) + "?"
 	}
 	return e
 }

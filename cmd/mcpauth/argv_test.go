@@ -74,6 +74,7 @@ func TestArrangeRefuses(t *testing.T) {
 		{"stauts", `unknown command "stauts"`, "did you mean mcpauth status?"},
 		{"xyzzy", `unknown command "xyzzy"`, "mcpauth --help lists the commands"},
 		{"status --jsno", `unknown flag "--jsno"`, "did you mean --json?"},
+		{"login x --secret y", `unknown flag "--secret"`, "mcpauth login --help lists the flags"}, // not --cert
 		{"status -json", `unknown flag "-json"`, "did you mean --json?"},
 		{"--scope a login", `unknown flag "--scope" before a command`, "a command's own flags come after its name"},
 		{"login x --name", "--name needs a value", ""},

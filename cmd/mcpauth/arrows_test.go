@@ -71,6 +71,7 @@ func third() map[string]string {
 		"github.com/olekukonko/tablewriter":      "cmd/mcpauth",
 		"github.com/mattn/go-runewidth":          "cmd/mcpauth", // cmd must measure the width of text as tablewriter does
 		"github.com/urfave/cli/v2":               "cmd/mcpauth",
+		"github.com/xrash/smetrics":              "internal/toolargs", // the similarity of names; urfave/cli needs the module too
 		"github.com/go-jose/go-jose/v4":          "pkg/token internal/demo",
 		"github.com/tailscale/hujson":            "internal/config",
 		"github.com/modelcontextprotocol/go-sdk": "internal/mcphttp pkg/mcpclient pkg/mcpproxy pkg/flow internal/demo",

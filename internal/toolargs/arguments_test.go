@@ -225,6 +225,12 @@ func TestNearest(t *testing.T) {
 		{"lgoin", "login logout", "login"},
 		{"ad", "add echo", "add"},
 		{"lgin", "login login", "login"},
+		{"list", "list_issues get_issue", "list_issues"},
+		{"create-issue", "get_issue create_issue", "create_issue"},
+		{"update", "paste", ""},
+		{strings.Repeat("a", 65), strings.Repeat("a", 65) + " " + strings.Repeat("a", 64), ""},
+		{"aa", strings.Repeat("a", 65), ""},
+		{"", "login", ""},
 	} {
 		if got := strings.Join(Nearest(test.name, strings.Fields(test.known)), " "); got != test.want {
 			t.Errorf("%s among %s: got %q, want %q", test.name, test.known, got, test.want)
