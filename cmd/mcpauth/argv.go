@@ -18,6 +18,10 @@ type orderedArgs struct {
 	command string   // "" if none was given
 	help    bool     // --help was given; everything else is ignored
 	version bool     // --version was given
+
+	args        []string // the command's arguments
+	flagsEnded  bool     // "--" was given, so no flags follow
+	pendingFlag cli.Flag // the flag at the end of the line whose value is missing, or nil
 }
 
 // orderArgs reorders the words of a command line and expands short flag names. No word after "--" is a flag. The error is a *usageError.
@@ -29,19 +33,19 @@ func orderArgs(args []string, globals []cli.Flag, commands []*cli.Command) (orde
 	return a, err
 }
 
+// splitArgs is like orderArgs, but parses --help only where a flag may be. If a word is wrong, the result describes the words before it.
 func splitArgs(args []string, globals []cli.Flag, commands []*cli.Command) (orderedArgs, error) {
 	var a orderedArgs
-	var front, flags, rest []string
+	var front, flags []string
 	var own []cli.Flag
-	open := true // until "--" is found
 	for i := 0; i < len(args); i++ {
 		word := args[i]
 		switch {
-		case open && word == "--":
-			if open = false; a.command == "exec" && len(rest) > 0 {
-				rest = append(rest, word) // this "--" separates the SERVER arguments of exec from the command
+		case !a.flagsEnded && word == "--":
+			if a.flagsEnded = true; a.command == "exec" && len(a.args) > 0 {
+				a.args = append(a.args, word) // this "--" separates the SERVER arguments of exec from the command
 			}
-		case open && isFlag(word):
+		case !a.flagsEnded && isFlag(word):
 			if word == "--help" || word == "-h" || a.command == "" && word == "--version" {
 				a.help, a.version = a.help || word != "--version", a.version || word == "--version"
 				continue
@@ -52,6 +56,9 @@ func splitArgs(args []string, globals []cli.Flag, commands []*cli.Command) (orde
 			}
 			words, err := takeFlag(f, args[i:])
 			if err != nil {
+				if i == len(args)-1 {
+					a.pendingFlag = f
+				}
 				return a, err
 			}
 			i += len(words) - 1
@@ -60,7 +67,7 @@ func splitArgs(args []string, globals []cli.Flag, commands []*cli.Command) (orde
 			} else {
 				flags = append(flags, words...)
 			}
-		case a.command == "" && word == "help" && open:
+		case a.command == "" && word == "help" && !a.flagsEnded:
 			a.help = true
 		case a.command == "":
 			c := slices.IndexFunc(commands, func(c *cli.Command) bool { return c.HasName(word) })
@@ -69,7 +76,7 @@ func splitArgs(args []string, globals []cli.Flag, commands []*cli.Command) (orde
 			}
 			a.command, own = commands[c].Name, commands[c].Flags
 		default:
-			rest = append(rest, word)
+			a.args = append(a.args, word)
 		}
 	}
 	if a.help {
@@ -79,8 +86,8 @@ func splitArgs(args []string, globals []cli.Flag, commands []*cli.Command) (orde
 	if a.command != "" {
 		a.words = append(append(a.words, a.command), flags...)
 	}
-	if len(rest) > 0 {
-		a.words = append(append(a.words, "--"), rest...)
+	if len(a.args) > 0 {
+		a.words = append(append(a.words, "--"), a.args...)
 	}
 	return a, nil
 }

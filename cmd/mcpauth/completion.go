@@ -106,55 +106,24 @@ func (p *program) matchingCandidates(ctx context.Context, words []string) []cand
 	})
 }
 
-// partialLine is the command line before the word under the cursor.
-type partialLine struct {
-	command     string
-	args        []string
-	pendingFlag cli.Flag // the flag whose value comes next, or nil
-	flagsEnded  bool     // "--" was given, so no flags follow
-}
-
+// candidates returns the candidates for the word under the cursor. before is the command line before this word, and last is the text of the
+// word. If before is not valid, for example because it contains an unknown command or flag, there are no candidates.
 func (p *program) candidates(ctx context.Context, before []string, last string) []candidate {
 	app := p.newApp()
-	t := parsePartialLine(app, before)
+	line, err := splitArgs(before, app.Flags, app.Commands)
 	switch {
-	case t.pendingFlag != nil:
-		return valueCandidates(t.pendingFlag)
-	case !t.flagsEnded && strings.HasPrefix(last, "-"):
-		return flagCandidates(app, t.command, last)
-	case t.command == "":
+	case line.pendingFlag != nil:
+		return valueCandidates(line.pendingFlag)
+	case err != nil:
+		return nil
+	case !line.flagsEnded && strings.HasPrefix(last, "-"):
+		return flagCandidates(app, line.command, last)
+	case line.command == "":
 		return convert(app.Commands, func(c *cli.Command) candidate { return candidate{c.Name, c.Usage} })
-	case t.command == "completion":
+	case line.command == "completion":
 		return wordCandidates(slices.Sorted(maps.Keys(shells())))
 	}
-	return slices.DeleteFunc(p.argumentCandidates(ctx, t), func(c candidate) bool { return !t.flagsEnded && isFlag(c.word) }) // mcpauth would parse a candidate that begins with - as a flag
-}
-
-// parsePartialLine parses the words before the word under the cursor. Unknown flags are skipped.
-func parsePartialLine(app *cli.App, words []string) partialLine {
-	var t partialLine
-	var own []cli.Flag
-	for _, word := range words {
-		switch {
-		case t.pendingFlag != nil:
-			t.pendingFlag = nil
-		case !t.flagsEnded && word == "--":
-			t.flagsEnded = true
-		case !t.flagsEnded && isFlag(word):
-			f, _, err := findFlag(word, t.command, app.Flags, own)
-			if d, ok := f.(cli.DocGenerationFlag); err == nil && ok && d.TakesValue() && !strings.Contains(word, "=") {
-				t.pendingFlag = f
-			}
-		case t.command == "":
-			t.command = word
-			if c := app.Command(word); c != nil {
-				own = c.Flags
-			}
-		default:
-			t.args = append(t.args, word)
-		}
-	}
-	return t
+	return slices.DeleteFunc(p.argumentCandidates(ctx, line), func(c candidate) bool { return !line.flagsEnded && isFlag(c.word) }) // mcpauth would parse a candidate that begins with - as a flag
 }
 
 // flagCandidates returns the flags of a command. If word contains =, as in --output=, flagCandidates returns values of the flag.
@@ -195,22 +164,22 @@ func wordCandidates(list []string) []candidate {
 }
 
 // argumentCandidates returns the candidates for the next argument. For example, the candidates after "call SERVER" are tools.
-func (p *program) argumentCandidates(ctx context.Context, t partialLine) []candidate {
-	if t.command == "trust" { // the shell completes the argument of trust, which is a file
+func (p *program) argumentCandidates(ctx context.Context, line orderedArgs) []candidate {
+	if line.command == "trust" { // the shell completes the argument of trust, which is a file
 		return nil
 	}
-	if len(t.args) == 0 || slices.Contains([]string{"status", "refresh", "logout"}, t.command) || t.command == "exec" && !t.flagsEnded {
+	if len(line.args) == 0 || slices.Contains([]string{"status", "refresh", "logout"}, line.command) || line.command == "exec" && !line.flagsEnded {
 		return p.serverCandidates(ctx)
 	}
-	m := p.cachedData(ctx, t.args[0])
-	if len(t.args) == 1 {
-		return nameCandidates(m, t.command)
+	m := p.cachedData(ctx, line.args[0])
+	if len(line.args) == 1 {
+		return nameCandidates(m, line.command)
 	}
-	switch t.command {
+	switch line.command {
 	case "prompt":
-		return promptArgumentCandidates(m.KnownPrompts(), t.args[1])
+		return promptArgumentCandidates(m.KnownPrompts(), line.args[1])
 	case "call":
-		return toolArgumentCandidates(m.KnownTools(), t.args[1])
+		return toolArgumentCandidates(m.KnownTools(), line.args[1])
 	}
 	return nil
 }
