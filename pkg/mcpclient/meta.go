@@ -3,8 +3,7 @@ package mcpclient
 import (
 	"bytes"
 	"encoding/json"
-	"regexp"
-	"strings"
+	"unicode/utf8"
 
 	"mcpauth/internal/jsonscan"
 	"mcpauth/internal/mcphttp"
@@ -15,29 +14,16 @@ type Trace struct {
 	Parent, State, Baggage string // traceparent, tracestate, baggage; empty: not sent
 }
 
-// TraceFrom reads the trace context of the environment. If traceparent is invalid, TraceFrom drops it and tracestate (W3C Trace Context
-// §3.3.1.1).
+// TraceFrom reads the trace context of the environment. A variable that is longer than 8 kB or not valid UTF-8 is left out. TraceFrom checks
+// nothing else, because servers ignore an invalid trace context (W3C Trace Context §3.2.2).
 func TraceFrom(getenv func(string) string) Trace {
-	t := Trace{Parent: getenv("TRACEPARENT"), State: headerText(getenv("TRACESTATE")), Baggage: headerText(getenv("BAGGAGE"))}
-	if t.Parent == "" || !validParent(t.Parent) { // compiling the expression of validParent takes longer than the rest
-		t.Parent, t.State = "", ""
-	}
-	return t
-}
-
-// validParent checks a traceparent (W3C Trace Context §3.2.2): version, trace id, parent id and flags in hexadecimal. Versions after 00 may
-// have more fields. Version ff is invalid, and so are IDs that consist only of zeros.
-func validParent(s string) bool {
-	f := regexp.MustCompile(`^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-[ -~]*)?$`).FindStringSubmatch(s)
-	return f != nil && f[1] != "ff" && (f[1] != "00" || f[4] == "") && strings.Trim(f[2], "0") != "" && strings.Trim(f[3], "0") != ""
-}
-
-// headerText returns s if it is valid in an HTTP header, else "".
-func headerText(s string) string {
-	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r > '~' }) {
+	read := func(name string) string {
+		if value := getenv(name); len(value) <= 8192 && utf8.ValidString(value) {
+			return value
+		}
 		return ""
 	}
-	return s
+	return Trace{Parent: read("TRACEPARENT"), State: read("TRACESTATE"), Baggage: read("BAGGAGE")}
 }
 
 // writeMembers writes the trace context as members of _meta.
