@@ -208,9 +208,9 @@ func TestProjectNamesAVariableAsAPath(t *testing.T) {
 	}
 }
 
-// Earlier versions stored the paths of files as the project's file spelt them. mcpauth finds the same files in such a list.
-func TestTrustedFilesOfEarlierVersions(t *testing.T) {
-	p, home := testProgram(), t.TempDir()
+// A record of a trusted file that lacks a checksum or a file, or that has another form, trusts nothing.
+func TestTrustRecords(t *testing.T) {
+	p, home := testProgram(), realPath(t.TempDir())
 	p.lookupEnv = func(name string) (string, bool) {
 		return home, name == "HOME" || name == "LOCALAPPDATA" || name == "USERPROFILE"
 	}
@@ -218,17 +218,42 @@ func TestTrustedFilesOfEarlierVersions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := filepath.Join(home, "key.pem")
-	list, err := json.Marshal([]trustedFile{{Path: "revoked"}, {Path: filepath.Join(home, ".mcp.json"), Sum: "x", Files: map[string]string{home + "/./x/..//key.pem": filepath.Join(home, "other.pem")}}})
-	if err != nil {
+	key, moved := filepath.Join(home, "key.pem"), filepath.Join(home, "old.pem")
+	if err := os.WriteFile(key, []byte("canary"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := store.Note(t.Context(), trustKey(), trustNote, list); err != nil {
-		t.Fatal(err)
+	e := config.Entry{Name: "x", Path: filepath.Join(home, ".mcp.json"), Sum: digest("the text"), Found: true, Auth: &config.Auth{ClientKey: key}}
+	good := trustedFile{Path: e.Path, Sum: e.Sum, Files: map[string]string{digest(key): digest(key)}}
+	change := func(change func(*trustedFile)) []trustedFile {
+		f := good
+		change(&f)
+		return []trustedFile{f}
 	}
-	known, err := p.trustedFiles(t.Context())
-	if err != nil || len(known) != 1 || known[0].hasMovedFile(map[string]string{key: filepath.Join(home, "other.pem")}) || !known[0].hasMovedFile(map[string]string{key: key}) {
-		t.Errorf("got %+v, %v", known, err)
+	for _, tt := range []struct {
+		name         string
+		list         any
+		trusted, key bool // whether the file is trusted, and whether it may replace the key of a login
+	}{
+		{"as written", []trustedFile{good}, true, true},
+		{"no checksum", change(func(f *trustedFile) { f.Sum = "" }), false, false},
+		{"no files", change(func(f *trustedFile) { f.Files = nil }), false, false},
+		{"paths instead of digests", change(func(f *trustedFile) { f.Files = map[string]string{key: key} }), false, false},
+		{"no record", []any{nil}, false, false},
+		{"no list", map[string]any{}, false, false},
+	} {
+		data, err := json.Marshal(tt.list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := store.Note(t.Context(), trustKey(), trustNote, data); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.checkTrusted(t.Context(), e); (err == nil) != tt.trusted {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		if err := p.checkApproved("client key", key, moved, key); (err == nil) != tt.key {
+			t.Errorf("%s: the key: %v", tt.name, err)
+		}
 	}
 }
 

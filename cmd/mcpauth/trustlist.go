@@ -152,17 +152,7 @@ func (p *program) trustedFiles(ctx context.Context) ([]trustedFile, error) {
 	if err := json.Unmarshal(data, &known); err != nil {
 		return nil, store.DamagedNote(trustKey(), trustNote)
 	}
-	known = slices.DeleteFunc(known, func(f trustedFile) bool { return f.Sum == "" }) // earlier versions kept records whose trust was revoked
-	for i, f := range known {                                                         // earlier versions stored the paths, as the project's file spelt them
-		known[i].Files = map[string]string{}
-		for file, real := range f.Files {
-			if filepath.IsAbs(file) {
-				file, real = digest(filepath.Clean(file)), digest(real)
-			}
-			known[i].Files[file] = real
-		}
-	}
-	return known, nil
+	return slices.DeleteFunc(known, func(f trustedFile) bool { return f.Sum == "" }), nil // a record without a checksum is not valid
 }
 
 // replaceTrusted replaces the record of one file in the list of trusted files, and reports whether there was one. Without now, the record is
