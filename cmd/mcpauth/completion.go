@@ -39,21 +39,8 @@ const (
 	hiddenCompleteBash = "__complete_bash"
 )
 
-// completionLimit limits the time of a completion, because the shell waits for the candidates.
+// completionLimit limits the time of a completion, because the shell waits for the candidates. After this time, the process ends without candidates.
 const completionLimit = 2 * time.Second
-
-// runWithin runs a completion. If the completion takes longer than limit, runWithin returns without waiting, so that the process ends
-// without candidates.
-func runWithin(limit time.Duration, complete func() error) error {
-	done := make(chan error, 1)
-	go func() { done <- complete() }()
-	select {
-	case err := <-done:
-		return err
-	case <-time.After(limit):
-		return nil
-	}
-}
 
 func shells() map[string]string {
 	return map[string]string{"bash": bashCompletion, "zsh": zshCompletion, "fish": fishCompletion, "powershell": powershellCompletion}

@@ -98,17 +98,19 @@ func (p *program) waitUntilLate(ctx context.Context, limit time.Duration, done <
 // waitForRequests waits for requests whose responses must not be lost, such as a refresh. flow.Client.Wait prints a message, which can hang
 // if stderr is a full pipe, so waitForRequests has its own time limit.
 func (p *program) waitForRequests() {
-	c := p.flowClient.Load()
-	if c == nil {
-		return
+	if c := p.flowClient.Load(); c != nil {
+		_ = runWithin(40*time.Second, func() error { return c.Wait(context.Background()) })
 	}
-	done := make(chan struct{})
-	go func() {
-		_ = c.Wait(context.Background())
-		close(done)
-	}()
+}
+
+// runWithin runs a function. If the function takes longer than limit, runWithin returns nil without waiting for its end.
+func runWithin(limit time.Duration, run func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- run() }()
 	select {
-	case <-done:
-	case <-time.After(40 * time.Second):
+	case err := <-done:
+		return err
+	case <-time.After(limit):
+		return nil
 	}
 }
