@@ -193,7 +193,7 @@ func (p loginDialogue) printEvent(e flow.Event) {
 			}
 		}
 		if p.deviceLine {
-			_ = p.out.writeJSONLine(deviceCode{e.Typed, e.URL, e.Code, e.Expires.UTC().Truncate(time.Second)}) // a write error is ignored, because stderr has the code too
+			_ = p.out.writeUnmasked(deviceCode{e.Typed, e.URL, e.Code, e.Expires.UTC().Truncate(time.Second)}, "") // a write error is ignored, because stderr has the code too
 		}
 	case flow.EventWarning:
 		p.out.printWarning("%s", e.Message)

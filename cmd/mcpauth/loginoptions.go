@@ -173,7 +173,7 @@ func (p *program) loginOrFinish(ctx context.Context, c *flow.Client, t flow.Targ
 // printAddress prints the authorization URL on stdout.
 func (p *program) printAddress(address string) error {
 	if p.out.json {
-		return p.out.writeUnmasked(map[string]string{"authorization_url": address})
+		return p.out.writeUnmasked(map[string]string{"authorization_url": address}, "  ")
 	}
 	return p.out.writeText(address)
 }

@@ -164,18 +164,9 @@ func (o *output) writeDocument(v any) error {
 	return o.writeData(o.secrets.MaskJSON(data))
 }
 
-// writeUnmasked writes a value to stdout as JSON. Secrets are not masked, because the user asked for them.
-func (o *output) writeUnmasked(v any) error {
-	data, err := encodeJSON(v, "  ")
-	if err != nil {
-		return err
-	}
-	return o.writeData(data)
-}
-
-// writeJSONLine writes a value to stdout as one line of JSON.
-func (o *output) writeJSONLine(v any) error {
-	data, err := encodeJSON(v, "")
+// writeUnmasked writes a value to stdout as JSON. Secrets are not masked, because the user asked for the value. Without indent, the JSON is one line.
+func (o *output) writeUnmasked(v any, indent string) error {
+	data, err := encodeJSON(v, indent)
 	if err != nil {
 		return err
 	}

@@ -74,7 +74,7 @@ func runListen(ctx context.Context, p *program, word, address string) error {
 		return &configError{message: "--listen: " + err.Error()}
 	}
 	defer l.Close()
-	if err := p.out.writeJSONLine(map[string]string{"url": l.URL}); err != nil {
+	if err := p.out.writeUnmasked(map[string]string{"url": l.URL}, ""); err != nil {
 		return err
 	}
 	<-ctx.Done()

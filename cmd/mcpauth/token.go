@@ -60,18 +60,13 @@ func runToken(ctx context.Context, p *program, server string, o tokenOptions) er
 	case o.header || o.format == "header":
 		return p.out.write([]byte("Authorization: Bearer " + access + "\n"))
 	case o.format == "json":
-		return p.out.writeUnmasked(struct{ Authorization string }{"Bearer " + access})
+		return p.out.writeUnmasked(struct{ Authorization string }{"Bearer " + access}, "  ")
 	case !p.out.json:
 		return p.out.write([]byte(access + "\n"))
-	}
-	var expires *time.Time
-	if !tok.Expiry.IsZero() {
-		at := tok.Expiry.UTC().Truncate(time.Second)
-		expires = &at
 	}
 	return p.out.writeUnmasked(struct {
 		AccessToken string     `json:"access_token"`
 		TokenType   string     `json:"token_type"`
 		ExpiresAt   *time.Time `json:"expires_at"`
-	}{access, "Bearer", expires})
+	}{access, "Bearer", knownTime(tok.Expiry)}, "  ")
 }
