@@ -3,9 +3,12 @@ package main
 import (
 	"net/http"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/urfave/cli/v2"
 
 	"mcpauth/pkg/flow"
 )
@@ -35,6 +38,32 @@ func TestBrowser(t *testing.T) {
 		command, ok := chooseBrowser(test.flag, test.never, func(n string) string { return test.env[n] }, func() bool { return !test.nothing })
 		if command != test.command || ok != test.ok {
 			t.Errorf("%s: %q %v", test.name, command, ok)
+		}
+	}
+}
+
+// A flag of login has precedence over the same setting of the configuration. A secret or a mark of the replaced setting is dropped with it.
+func TestApplyTo(t *testing.T) {
+	file := flow.Settings{ClientID: "a", ClientSecret: "secret of a", SecretParts: []flow.Secret{"part"}, Scopes: []string{"x"}, Issuer: "https://as.example", IssuerOfProject: true,
+		AssertionFile: "file", CertFile: "cert"}
+	for _, tt := range []struct {
+		name   string
+		flags  loginOptions
+		change func(want *flow.Settings)
+	}{
+		{"no flag", loginOptions{}, func(*flow.Settings) {}},
+		{"the same client", loginOptions{settings: flow.Settings{ClientID: "a"}}, func(*flow.Settings) {}},
+		{"another client", loginOptions{settings: flow.Settings{ClientID: "b"}}, func(s *flow.Settings) { s.ClientID, s.ClientSecret, s.SecretParts = "b", "", nil }},
+		{"another authorization server", loginOptions{settings: flow.Settings{Issuer: "https://b.example"}}, func(s *flow.Settings) { s.Issuer, s.IssuerOfProject = "https://b.example", false }},
+		{"another assertion", loginOptions{settings: flow.Settings{Assertion: "env:A"}}, func(s *flow.Settings) { s.Assertion, s.AssertionFile = "env:A", "" }},
+		{"scopes", loginOptions{scopes: *cli.NewStringSlice("y z", "w")}, func(s *flow.Settings) { s.Scopes = []string{"y", "z", "w"} }},
+		{"a parameter", loginOptions{authParams: *cli.NewStringSlice("a=b=c", "d=")}, func(s *flow.Settings) { s.AuthParams = [][2]string{{"a", "b=c"}, {"d", ""}} }},
+		{"a setting that only a flag has", loginOptions{settings: flow.Settings{Strict: true}}, func(s *flow.Settings) { s.Strict = true }},
+	} {
+		target, want := flow.Target{Settings: file}, file
+		tt.change(&want)
+		if tt.flags.applyTo(&target); !reflect.DeepEqual(target.Settings, want) {
+			t.Errorf("%s: got %+v, want %+v", tt.name, target.Settings, want)
 		}
 	}
 }

@@ -4,7 +4,6 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -81,33 +80,24 @@ func portInRange(port int) error {
 
 // applyTo sets the settings of t. A flag has precedence over the same setting of the configuration.
 func (o loginOptions) applyTo(t *flow.Target) {
-	s, configured := o.settings, t.Settings
-	if s.ClientID == "" || s.ClientID == configured.ClientID { // if the flags name another client, the configured secret does not belong to it
-		s.ClientID, s.ClientSecret = configured.ClientID, cmp.Or(s.ClientSecret, configured.ClientSecret)
-		s.SecretParts = configured.SecretParts
-	}
-	if s.Assertion == "" {
-		s.AssertionFile = cmp.Or(s.AssertionFile, configured.AssertionFile)
-	}
-	s.ClientMetadataURL = cmp.Or(s.ClientMetadataURL, configured.ClientMetadataURL)
-	s.ClientKeyFile = cmp.Or(s.ClientKeyFile, configured.ClientKeyFile)
-	if s.Issuer == "" {
-		s.Issuer, s.IssuerOfProject = configured.Issuer, configured.IssuerOfProject
-	}
-	s.Grant = cmp.Or(s.Grant, configured.Grant)
-	s.DPoP = cmp.Or(s.DPoP, configured.DPoP)
-	s.CallbackHost = cmp.Or(s.CallbackHost, configured.CallbackHost)
-	s.CallbackPort = cmp.Or(s.CallbackPort, configured.CallbackPort)
-	s.ApprovedFiles = configured.ApprovedFiles
-	s.CertFile, s.CertKeyFile = configured.CertFile, configured.CertKeyFile
-	if s.Scopes = scopesOf(&o.scopes); len(s.Scopes) == 0 {
-		s.Scopes = configured.Scopes
+	given, configured := o.settings, t.Settings
+	if scopes := scopesOf(&o.scopes); len(scopes) > 0 {
+		given.Scopes = scopes
 	}
 	for _, pair := range o.authParams.Value() {
 		name, value, _ := strings.Cut(pair, "=")
-		s.AuthParams = append(s.AuthParams, [2]string{name, value})
+		given.AuthParams = append(given.AuthParams, [2]string{name, value})
 	}
-	t.Settings = s
+	t.Settings = configured.With(given)
+	if given.ClientID != "" && given.ClientID != configured.ClientID { // the configured secret does not belong to the client of the flags
+		t.ClientSecret, t.SecretParts = given.ClientSecret, nil
+	}
+	if given.Assertion != "" {
+		t.AssertionFile = ""
+	}
+	if given.Issuer != "" {
+		t.IssuerOfProject = false
+	}
 }
 
 // scopesOf returns the scopes of --scope. The flag may be repeated, and each value may contain several scopes.

@@ -214,6 +214,17 @@ func normalForm(text string) string {
 	return text
 }
 
+// With returns s with the settings that other contains.
+func (s Settings) With(other Settings) Settings {
+	result := reflect.ValueOf(&s).Elem()
+	for field, value := range reflect.ValueOf(other).Fields() {
+		if !value.IsZero() {
+			result.FieldByIndex(field.Index).Set(value)
+		}
+	}
+	return s
+}
+
 // Without returns s without the settings that other contains.
 func (s Settings) Without(other Settings) Settings {
 	result := reflect.ValueOf(&s).Elem()

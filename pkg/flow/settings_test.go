@@ -191,6 +191,9 @@ func TestDifference(t *testing.T) {
 		if name, _, _ := stored.Difference(tt.given.Without(tt.given)); name != "" {
 			t.Errorf("%s: %q is left", tt.name, name)
 		}
+		if name, _, _ := stored.With(tt.given).Difference(tt.given); name != "" {
+			t.Errorf("%s: %q is not set", tt.name, name)
+		}
 	}
 	bound := Settings{DPoP: DPoPAlways}
 	if name, _, _ := bound.Difference(Settings{DPoP: DPoPAuto}); name != "dpop" {
