@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"mcpauth/internal/httpx"
 	"mcpauth/pkg/flow"
 )
 
@@ -46,7 +47,7 @@ func (p *program) mergeHeaders(base http.Header) (http.Header, error) {
 // headerValue returns the value of a header. A value @FILE is read from the file, and a value $VAR is read from the environment variable.
 func (p *program) headerValue(name, value string) (string, error) {
 	switch {
-	case !isHeaderName(name):
+	case !httpx.IsToken(name):
 		return "", usage("--header: " + errHeaderName.Error())
 	case strings.HasPrefix(value, "@"):
 		data, err := os.ReadFile(value[1:])
@@ -82,17 +83,10 @@ func (p *program) readVariable(what, name string) (string, error) {
 // in its place.
 var errHeaderName = errors.New("the header name is missing or contains an invalid character")
 
-// isHeaderName reports whether a text is the name of a header (RFC 9110 §5.1).
-func isHeaderName(name string) bool {
-	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
-		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("!#$%&'*+-.^_`|~", r))
-	})
-}
-
 // setHeader adds a header to h if its name and value are valid (RFC 9110 §5.1, §5.5) and if users may set it. The error never contains the
 // value.
 func setHeader(h http.Header, name, value string) error {
-	if !isHeaderName(name) {
+	if !httpx.IsToken(name) {
 		return errHeaderName
 	}
 	if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {

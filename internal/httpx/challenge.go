@@ -58,6 +58,11 @@ var (
 // tokenChars matches a character of a token (RFC 9110 §5.6.2).
 const tokenChars = "[!#$%&'*+.^_`|~0-9A-Za-z-]"
 
+var wholeToken = compiled("^" + tokenChars + "+$")
+
+// IsToken reports whether a text is a token, such as the name of a header (RFC 9110 §5.1).
+func IsToken(s string) bool { return wholeToken().MatchString(s) }
+
 // parseChallengeList reads a list in which commas separate both challenges and parameters. A token that is followed by "=" is a parameter
 // of the previous challenge. Any other token starts a new challenge.
 func parseChallengeList(rest string) []Challenge {

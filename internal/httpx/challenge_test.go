@@ -89,3 +89,11 @@ func FuzzChallenges(f *testing.F) {
 		}
 	})
 }
+
+func TestIsToken(t *testing.T) {
+	for text, want := range map[string]bool{"X-Api_Key.1": true, "!#$%&'*+-.^_`|~": true, "": false, "a b": false, "a:": false, "a\n": false, "a\x00": false, "na\u00efve": false, "a\xff": false, "(a)": false, `"a"`: false} {
+		if got := IsToken(text); got != want {
+			t.Errorf("%q: got %v", text, got)
+		}
+	}
+}

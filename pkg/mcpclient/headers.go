@@ -68,7 +68,7 @@ func checkAnnotation(value, kind json.RawMessage, path string, usedNames map[str
 		return &annotationError{path: path, problem: "is allowed only for properties of type string, integer or boolean"}
 	case name == "":
 		return &annotationError{path: path, problem: "has no header name"}
-	case strings.ContainsFunc(name, func(r rune) bool { return !isTokenChar(r) }):
+	case !httpx.IsToken(name):
 		return &annotationError{path, name, "is not a header name (RFC 9110 §5.1)"}
 	case usedNames[strings.ToLower(name)]:
 		return &annotationError{path, name, "is used twice"}
@@ -94,9 +94,4 @@ func (e *annotationError) text(clean func(string) string) string {
 		text += fmt.Sprintf(" %q", httpx.Text(clean(e.name), 60))
 	}
 	return text + " " + e.problem
-}
-
-// isTokenChar reports whether r is allowed in a header name (tchar, RFC 9110 §5.6.2).
-func isTokenChar(r rune) bool {
-	return '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || strings.ContainsRune("!#$%&'*+-.^_`|~", r)
 }
