@@ -58,7 +58,13 @@ func runExec(ctx context.Context, p *program, words, command []string) error {
 	}
 	addresses := map[string]string{}
 	var listeners []*mcpproxy.Listener
-	defer func() { closeAll(listeners) }()
+	defer func() { // closes the listeners concurrently
+		var closed sync.WaitGroup
+		for _, l := range listeners {
+			closed.Go(l.Close)
+		}
+		closed.Wait()
+	}()
 	listen := func() error {
 		for i, word := range words {
 			m, err := p.newProxy(ctx, word)
@@ -209,13 +215,4 @@ func childExitError(err error) error {
 		return &printedError{code: exitCodeOf(exit.ProcessState), err: err}
 	}
 	return err
-}
-
-// closeAll closes the listeners concurrently.
-func closeAll(listeners []*mcpproxy.Listener) {
-	var closed sync.WaitGroup
-	for _, l := range listeners {
-		closed.Go(l.Close)
-	}
-	closed.Wait()
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strconv"
 
 	"mcpauth/internal/httpx"
@@ -116,10 +115,7 @@ func (c *Client) requestResult(ctx context.Context, kind, name string, w request
 		o, err := c.requestWithRetries(ctx, w)
 		return o.Answer.Result, err
 	})
-	if err == nil && is != complete {
-		return nil, c.protocolError(fmt.Sprintf("the result of %s is of type %q, which the protocol does not allow", w.method, is))
-	}
-	return result, err
+	return result, c.checkComplete(w.method, is, err)
 }
 
 // quoteName quotes a name for an error. The result is safe to print and limited in length.

@@ -68,13 +68,8 @@ func (c *Client) plainResult(ctx context.Context, w requestSpec) (json.RawMessag
 	if err != nil {
 		return nil, err
 	}
-	switch kind, err := c.resultType(o.Answer.Result); {
-	case err != nil:
-		return nil, err
-	case kind != complete:
-		return nil, c.protocolError(fmt.Sprintf("the result of %s is of type %q, which the protocol does not allow", w.method, kind))
-	}
-	return o.Answer.Result, nil
+	kind, err := c.resultType(o.Answer.Result)
+	return o.Answer.Result, c.checkComplete(w.method, kind, err)
 }
 
 // cutReason returns the reason why no further page is fetched, or "".

@@ -148,3 +148,11 @@ func (c *Client) resultType(result json.RawMessage) (string, error) {
 	}
 	return "", c.protocolError(fmt.Sprintf("the result is of type %s, which this client does not support", c.shown(c.cleanJSON(raw), 60)))
 }
+
+// checkComplete returns err or, if err is nil, an error if the result of a request is a task or a request for input.
+func (c *Client) checkComplete(method, kind string, err error) error {
+	if err == nil && kind != complete {
+		err = c.protocolError(fmt.Sprintf("the result of %s is of type %q, which the protocol does not allow", method, kind))
+	}
+	return err
+}
