@@ -62,8 +62,8 @@ func (w *World) Strangers() []string {
 	return list
 }
 
-// Holds reports whether a text contains a secret unchanged, percent-encoded, escaped for JSON, in hexadecimal, or in base64 at any
-// position. Case is ignored.
+// Holds reports whether a text contains a secret unchanged, percent-encoded, escaped for JSON or with a backslash before each character, in
+// hexadecimal, or in base64 at any position. Case is ignored.
 func Holds(text, secret string) bool {
 	if len(secret) < 8 {
 		return false // a short secret could be ordinary text
@@ -72,7 +72,7 @@ func Holds(text, secret string) bool {
 	quoted := strconv.Quote(secret)
 	twice := strconv.Quote(quoted)
 	for _, form := range []string{secret, url.QueryEscape(secret), url.PathEscape(secret), string(escaped[1 : len(escaped)-1]), quoted[1 : len(quoted)-1],
-		twice[3 : len(twice)-3], strings.ReplaceAll(string(escaped[1:len(escaped)-1]), "/", `\/`), hex.EncodeToString([]byte(secret))} {
+		twice[3 : len(twice)-3], strings.ReplaceAll(string(escaped[1:len(escaped)-1]), "/", `\/`), hex.EncodeToString([]byte(secret)), quotedPairs(secret)} {
 		if strings.Contains(strings.ToLower(text), strings.ToLower(form)) {
 			return true
 		}

@@ -14,6 +14,15 @@ import (
 	"time"
 )
 
+// quotedPairs escapes each character of a text for a quoted string of a header (RFC 9110 §5.6.4).
+func quotedPairs(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		b.WriteString(`\` + string(r))
+	}
+	return b.String()
+}
+
 func tokens() []Attack {
 	answer := func(name, what, text string) Attack {
 		return Attack{Name: "token/" + name, What: what, At: "POST " + tokenPath, Do: body(text)}
@@ -61,6 +70,17 @@ func tokens() []Attack {
 			w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer scope="%s"`, strings.ReplaceAll(r.Header.Get("X-Key"), `"`, `\"`)))
 			w.WriteHeader(http.StatusUnauthorized)
 		}},
+		{Name: "token/reflected-quoted-scope", What: "before the login, the MCP server repeats one of the user's headers in the scope of its challenge, with a backslash before each character", At: "POST " + mcpPath,
+			Do: func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer scope="%s"`, quotedPairs(r.Header.Get("X-Key"))))
+				w.WriteHeader(http.StatusUnauthorized)
+			}},
+		later("reflected-quoted", "the MCP server repeats the token and one of the user's headers in its challenge, with a backslash before each character, and --verbose is given",
+			func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer error="invalid_token", error_description="cannot use \"%s\" of %s"`,
+					quotedPairs(r.Header.Get("Authorization")[len("Bearer "):]), quotedPairs(r.Header.Get("X-Key"))))
+				w.WriteHeader(http.StatusUnauthorized)
+			}),
 		provider("redirect", "the identity provider redirects the token exchange (RFC 8693) to another origin, to get the ID token sent there", away(http.StatusTemporaryRedirect)),
 		provider("reflected", "the identity provider repeats the request in its error", reflect),
 		provider("newline", "the identity provider's assertion contains a line break and a header", body(`{"access_token":"abcdefgh\r\nX-Injected: yes",`+

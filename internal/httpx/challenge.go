@@ -1,6 +1,7 @@
 package httpx
 
 import (
+	"iter"
 	"net/http"
 	"strings"
 )
@@ -63,25 +64,62 @@ var wholeToken = compiled("^" + tokenChars + "+$")
 // IsToken reports whether a text is a token, such as the name of a header (RFC 9110 §5.1).
 func IsToken(s string) bool { return wholeToken().MatchString(s) }
 
-// parseChallengeList reads a list in which commas separate both challenges and parameters. A token that is followed by "=" is a parameter
-// of the previous challenge. Any other token starts a new challenge.
-func parseChallengeList(rest string) []Challenge {
-	var all []Challenge
-	for rest = strings.TrimLeft(rest, " \t,"); rest != ""; rest = strings.TrimLeft(rest, " \t,") {
-		if m := parameterElement().FindStringSubmatch(rest); m != nil {
-			rest = rest[len(m[0]):]
-			name, value := strings.ToLower(m[1]), escapedChar().ReplaceAllString(m[2], "$1")+m[3]
-			if n := len(all); n > 0 && (name == "error_description" || !IsRedacted(value)) {
-				if _, twice := all[n-1].Params[name]; !twice {
-					all[n-1].Params[name] = value
-				}
+// An element is a part of a challenge list: a parameter, the start of a challenge, or a malformed character.
+type element struct {
+	before, text string // the separators before the element, and the element itself, as in the list
+	scheme       string // in lower case; empty: no challenge starts here
+	name, value  string // of a parameter; the name is in lower case and is empty if the element is no parameter
+}
+
+// The function elements returns the elements of a list in which commas separate both challenges and parameters.
+func elements(list string) iter.Seq[element] {
+	return func(yield func(element) bool) {
+		for list != "" {
+			rest := strings.TrimLeft(list, " \t,")
+			e := element{before: list[:len(list)-len(rest)]}
+			if m := parameterElement().FindStringSubmatch(rest); m != nil {
+				e.text, e.name, e.value = m[0], strings.ToLower(m[1]), escapedChar().ReplaceAllString(m[2], "$1")+m[3]
+			} else if m := schemeElement().FindStringSubmatch(rest); m != nil {
+				e.text, e.scheme = m[0], strings.ToLower(m[1])
+			} else {
+				e.text = rest[:min(1, len(rest))] // malformed
 			}
-		} else if m := schemeElement().FindStringSubmatch(rest); m != nil {
-			rest = rest[len(m[0]):]
-			all = append(all, Challenge{Scheme: strings.ToLower(m[1]), Params: map[string]string{}})
-		} else {
-			rest = rest[1:] // malformed
+			list = rest[len(e.text):]
+			if !yield(e) {
+				return
+			}
+		}
+	}
+}
+
+// parseChallengeList reads a list of challenges. A token that is followed by "=" is a parameter of the previous challenge. Any other token
+// starts a new challenge.
+func parseChallengeList(list string) []Challenge {
+	var all []Challenge
+	for e := range elements(list) {
+		n := len(all)
+		switch {
+		case e.scheme != "":
+			all = append(all, Challenge{Scheme: e.scheme, Params: map[string]string{}})
+		case e.name != "" && n > 0 && (e.name == "error_description" || !IsRedacted(e.value)):
+			if _, twice := all[n-1].Params[e.name]; !twice {
+				all[n-1].Params[e.name] = e.value
+			}
 		}
 	}
 	return all
+}
+
+// rewriteParameters replaces the value of each parameter in a challenge list by the result of change.
+func rewriteParameters(list string, change func(name, value string) string) string {
+	var b strings.Builder
+	for e := range elements(list) {
+		b.WriteString(e.before)
+		if value := change(e.name, e.value); value != e.value {
+			b.WriteString(e.name + `="` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(value) + `"`)
+		} else {
+			b.WriteString(e.text)
+		}
+	}
+	return b.String()
 }

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"syscall"
 )
 
@@ -160,27 +159,18 @@ func (s *Secrets) CleanHeader(h http.Header) http.Header {
 			continue
 		}
 		for i, value := range values {
-			if values[i] = f.clean(value); name == "Www-Authenticate" {
-				values[i] = s.cleanDescriptions(values[i])
+			if name == "Www-Authenticate" {
+				value = rewriteParameters(value, func(name, value string) string {
+					if name == "error_description" {
+						return s.Clean(value)
+					}
+					return f.clean(value)
+				})
 			}
+			values[i] = f.clean(value)
 		}
 	}
 	return out
-}
-
-// cleanDescriptions replaces parts of credentials in the error_description parameters of a challenge.
-func (s *Secrets) cleanDescriptions(challenge string) string {
-	for _, c := range parseChallengeList(challenge) {
-		said := c.ErrorDescription()
-		switch clean := s.Clean(said); {
-		case clean == said:
-		case strings.Contains(challenge, said):
-			challenge = strings.ReplaceAll(challenge, said, clean)
-		default: // the description contains escaped characters
-			challenge = s.Clean(challenge)
-		}
-	}
-	return challenge
 }
 
 // CleanRefusal returns the body of an error response without secrets.

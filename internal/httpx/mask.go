@@ -1,4 +1,4 @@
-// The search for secrets in a text, in every form in which a server may repeat them.
+// The forms in which a server may repeat a secret, and the removal of the secrets that a finder finds.
 
 package httpx
 
@@ -29,45 +29,20 @@ const redacted = "[redacted]"
 // IsRedacted reports whether a secret was removed from a text. Such a text must not be used as a URL, a client ID or a scope.
 func IsRedacted(text string) bool { return strings.Contains(percentDecoded(text), redacted) }
 
-// A finder searches texts for secrets. The memory that a search needs does not depend on the number of secrets.
-type finder struct {
-	whole []string        // forms of secrets, in lower case
-	parts map[string]bool // parts of secrets of partLength bytes; nil: only complete secrets count
-
-	// begins contains the forms in whole of which a beginning of at least partLength bytes counts before "…", where a text was cut. If cut is
-	// true, the beginning counts at the end of the text too.
-	begins []string
-	cut    bool
-}
-
-// addParts makes the finder find parts of the secrets that it already has.
-func (f *finder) addParts() {
-	f.parts = map[string]bool{}
-	for _, form := range f.whole {
-		for i := 0; i+partLength <= len(form); i++ {
-			f.parts[form[i:i+partLength]] = true
-		}
-	}
-}
-
 // HoldsSecret reports whether a text contains the secret, or a part of it of at least partLength bytes.
-func HoldsSecret(text, secret string) bool {
-	f := finder{whole: lowerForms(secret)}
-	f.addParts()
-	return f.clean(text) != text
-}
+func HoldsSecret(text, secret string) bool { return partFinder(secret).clean(text) != text }
 
 // The method clean replaces the secrets in a text. If only the text without percent-encoding, character references of HTML, or escapes of JSON
-// contains a secret, the result is the decoded text.
+// or HTTP contains a secret, the result is the decoded text.
 func (f *finder) clean(text string) string {
 	if len(f.whole) == 0 {
 		return text
 	}
-	text = f.replace(text, nil)
+	text = mask(text, f.find)
 	plain := text
-	for _, decode := range []func(string) string{percentDecoded, htmlDecoded, jsonDecoded} {
+	for _, decode := range []func(string) string{percentDecoded, htmlDecoded, jsonDecoded, quotedDecoded} {
 		if decoded := decode(plain); decoded != plain {
-			if plain = f.replace(decoded, nil); plain != decoded {
+			if plain = mask(decoded, f.find); plain != decoded {
 				text = plain
 			}
 		}
@@ -75,88 +50,26 @@ func (f *finder) clean(text string) string {
 	if f.parts == nil {
 		return text
 	}
-	return f.replace(text, f.parts)
+	return mask(text, f.findParts)
 }
 
-// The method replace replaces the complete secrets that a text contains without further encoding, and the parts of secrets.
-func (f *finder) replace(text string, parts map[string]bool) string {
+// The function mask replaces the places that find returns for a text in lower case.
+func mask(text string, find func(string) []span) string {
 	if len(text) < minSecret {
 		return text
 	}
-	spans := f.find(lowerCase(text), parts)
+	spans := find(lowerCase(text))
 	if spans == nil {
 		return text
 	}
-	slices.SortFunc(spans, func(a, b [2]int) int { return a[0] - b[0] })
 	var b strings.Builder
 	end := 0 // end of the part of text that is already written or masked
-	for i, s := range spans {
-		if i == 0 || s[0] > end {
-			b.WriteString(text[end:s[0]] + redacted)
-		}
-		end = max(end, s[1])
+	for _, s := range spans {
+		b.WriteString(text[end:s.start] + redacted)
+		end = s.end
 	}
-	return strings.ToValidUTF8(b.String()+text[end:], "�") // the end of a span may be within a character
-}
-
-// The method find returns the places of secrets, and of the parts, in a text in lower case.
-func (f *finder) find(text string, parts map[string]bool) (spans [][2]int) {
-	for _, form := range f.whole {
-		for at := 0; ; {
-			i := strings.Index(text[at:], form)
-			if i < 0 {
-				break
-			}
-			spans = append(spans, [2]int{at + i, at + i + len(form)})
-			at += i + len(form)
-		}
-	}
-	spans = append(spans, f.findBeginnings(text)...)
-	for i := 0; parts != nil && i+partLength <= len(text); i++ {
-		switch n := len(spans); {
-		case !parts[text[i:i+partLength]]:
-		case n > 0 && spans[n-1][0] <= i && i <= spans[n-1][1]:
-			spans[n-1][1] = max(spans[n-1][1], i+partLength)
-		default:
-			spans = append(spans, [2]int{i, i + partLength})
-		}
-	}
-	return spans
-}
-
-// findBeginnings returns the places of the beginnings of secrets that are cut off.
-func (f *finder) findBeginnings(text string) (spans [][2]int) {
-	if !f.cut && !strings.Contains(text, "…") {
-		return nil
-	}
-	for _, form := range f.begins {
-		for at := 0; len(form) > partLength; at++ {
-			i := strings.Index(text[at:], form[:partLength])
-			if i < 0 {
-				break
-			}
-			at += i
-			end := at + partLength
-			for end < len(text) && end-at < len(form) && text[end] == form[end-at] {
-				end++
-			}
-			if f.isCut(text[end:]) {
-				spans = append(spans, [2]int{at, end})
-			}
-		}
-	}
-	return spans
-}
-
-// isCut reports whether a text was cut before rest, possibly within an escape.
-func (f *finder) isCut(rest string) bool {
-	const longestEscape = 100
-	short := rest[:min(len(rest), longestEscape)]
-	before, _, found := strings.Cut(short, "…")
-	if !found && (!f.cut || len(short) < len(rest)) {
-		return false
-	}
-	return before == "" || strings.IndexAny(before, "%&\\\ufffd") == 0 && !strings.ContainsAny(before, " ;")
+	b.WriteString(text[end:])
+	return strings.ToValidUTF8(b.String(), "�") // the end of a span may be within a character
 }
 
 // percentRun matches characters in percent-encoding.
@@ -219,6 +132,17 @@ func jsonDecoded(text string) string {
 		})
 	}
 	return text
+}
+
+// quotedPair matches a character that is escaped in a quoted string of a header (RFC 9110 §5.6.4).
+var quotedPair = compiled(`\\[^\pC]`)
+
+// quotedDecoded decodes the escapes in quoted strings of headers, except those of control characters. A server may escape each character.
+func quotedDecoded(text string) string {
+	if !strings.Contains(text, `\`) {
+		return text
+	}
+	return quotedPair().ReplaceAllStringFunc(text, func(pair string) string { return pair[1:] })
 }
 
 // lowerCase converts the letters of a text to lower case, except the few letters whose length in bytes would change.

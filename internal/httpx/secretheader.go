@@ -109,6 +109,9 @@ func isUUID(s string) bool {
 	return err == nil
 }
 
+// maxParameters limits the parameters of an Authorization header that count as secrets of their own. A server could issue a token with thousands.
+const maxParameters = 20
+
 // authorizationSecrets returns the secrets in an Authorization header. For client_secret_basic, they include the client secret without its
 // form encoding (RFC 6749 §2.3.1).
 func authorizationSecrets(authorization string) []string {
@@ -117,7 +120,8 @@ func authorizationSecrets(authorization string) []string {
 		rest = authorization
 	}
 	all := []string{rest}
-	for parameter := range strings.SplitSeq(rest, ",") { // such as token="V"
+	parameters := strings.SplitN(rest, ",", maxParameters+1)
+	for _, parameter := range parameters[:min(len(parameters), maxParameters)] { // such as token="V"
 		if name, v, ok := strings.Cut(strings.TrimSpace(parameter), "="); ok && namesSecret(name) {
 			all = append(all, strings.Trim(v, `"`))
 		}

@@ -25,7 +25,14 @@ type Secrets struct {
 	credentials []*secret          // oldest first
 	values      map[string]*secret // values of the user
 	typed       []string           // texts that the user typed, in lower case; a secret in them does not count
-	messages    *finder            // the finder of Clean; nil: a secret has changed since the last call
+
+	finders map[finderKind]*finder // results of finder and ownValues; nil: a secret has changed since the last call
+}
+
+// A finderKind contains the arguments of finder. The zero value is the kind of ownValues.
+type finderKind struct {
+	parts     bool
+	minLength int
 }
 
 // A secret is a credential or a value of the user.
@@ -64,7 +71,7 @@ func (s *Secrets) learn(from origin, credentials ...string) {
 			c.origin = min(c.origin, from)
 			s.credentials = slices.Delete(s.credentials, i, i+1)
 		} else {
-			s.messages = nil
+			s.finders = nil
 		}
 		s.credentials = append(s.credentials, c)
 	}
@@ -93,7 +100,7 @@ func (s *Secrets) dropOldest(from origin, limit int) {
 	}
 	if len(remaining) < len(s.credentials) {
 		slices.Reverse(remaining)
-		s.credentials, s.messages = remaining, nil
+		s.credentials, s.finders = remaining, nil
 	}
 }
 
@@ -117,7 +124,7 @@ func (s *Secrets) addValues(from origin, values []string) {
 		if s.values == nil {
 			s.values = map[string]*secret{}
 		}
-		s.values[v], s.messages = &secret{text: v, origin: from}, nil
+		s.values[v], s.finders = &secret{text: v, origin: from}, nil
 		if from == ofUser && (isUUID(v) || isURL(v)) {
 			s.values[v].origin = identifier
 		}
@@ -156,7 +163,7 @@ func (s *Secrets) AddTyped(texts ...string) {
 	if len(s.typed) == known {
 		return
 	}
-	s.messages = nil
+	s.finders = nil
 	for v := range s.values {
 		if s.isTyped(v) {
 			delete(s.values, v)
@@ -173,16 +180,7 @@ func (s *Secrets) isTyped(text string) bool {
 // Clean replaces the secrets in a message of a server. A credential of at least minSecret bytes counts, or a part of a credential of at
 // least partLength bytes. A value of the user counts if it has at least longValue bytes and is no identifier, or if its origin is
 // ofSecretHeader. The beginning of such a value counts before "…" and at the end of the message.
-func (s *Secrets) Clean(message string) string {
-	s.mu.Lock()
-	f := s.messages
-	if f == nil {
-		f = s.newFinder(true, longValue)
-		s.messages = f
-	}
-	s.mu.Unlock()
-	return f.clean(message)
-}
+func (s *Secrets) Clean(message string) string { return s.finder(true, longValue).clean(message) }
 
 // CleanJSON applies Clean to the decoded strings and names of a JSON text of a server.
 func (s *Secrets) CleanJSON(data []byte) []byte {
@@ -214,59 +212,74 @@ func (s *Secrets) MaskValues(text string) string { return s.ownValues().clean(te
 // MaskJSON applies MaskValues to the strings of a JSON text, except to the names of members.
 func (s *Secrets) MaskJSON(data []byte) []byte { return s.ownValues().rewriteStrings(data, namesStay) }
 
-func (s *Secrets) ownValues() *finder {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	f := &finder{}
+func (s *Secrets) ownValues() *finder { return s.cached(finderKind{}, s.newOwnValues) }
+
+func (s *Secrets) newOwnValues() *finder {
+	var list formList
 	for _, v := range s.values {
 		if len(v.text) >= longValue && v.origin != ofIdentifierHeader {
-			f.addWithBeginnings(v)
+			list.add(v)
 		}
 	}
 	for _, c := range s.credentials {
 		if len(c.text) >= minToken {
-			f.addWithBeginnings(c)
+			list.add(c)
 		}
 	}
-	return f
+	return &finder{whole: newFormIndex(list.whole), begins: newFormIndex(list.begins)}
 }
 
 // finder returns a finder of complete secrets and, if parts is true, of parts of credentials, of short credentials and of words. Values of the
 // user shorter than minLength do not count, except values of secret headers that are not one word.
 func (s *Secrets) finder(parts bool, minLength int) *finder {
+	return s.cached(finderKind{parts, minLength}, func() *finder { return s.newFinder(parts, minLength) })
+}
+
+// The method cached returns the finder of a kind. It calls create if a secret has changed.
+func (s *Secrets) cached(kind finderKind, create func() *finder) *finder {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.newFinder(parts, minLength)
+	if s.finders == nil {
+		s.finders = map[finderKind]*finder{}
+	}
+	if s.finders[kind] == nil {
+		s.finders[kind] = create()
+	}
+	return s.finders[kind]
 }
 
 func (s *Secrets) newFinder(parts bool, minLength int) *finder {
-	f := &finder{}
+	var list formList
 	for _, c := range s.credentials {
 		if parts || len(c.text) >= minToken && !(len(c.text) < longValue && isSmall(c.text)) { // a word such as development may be part of a URL
-			f.addWithBeginnings(c)
+			list.add(c)
 		}
 	}
+	f := &finder{cut: parts}
 	if parts {
-		f.addParts()
+		f.parts = newPartSet(list.whole)
 	}
 	for _, v := range s.values {
 		if v.origin == ofSecretHeader && (parts || len(v.text) >= minLength || !isWord(v.text)) || v.origin == ofUser && len(v.text) >= minLength {
-			f.addWithBeginnings(v)
+			list.add(v)
 		}
 	}
-	if f.cut = parts; !parts {
-		f.begins = nil
+	f.whole = newFormIndex(list.whole)
+	if parts {
+		f.begins = newFormIndex(list.begins)
 	}
 	return f
 }
 
-// addWithBeginnings makes the finder find a secret and its beginning in texts that were cut. The beginning of a URL or UUID in a variable does
-// not count, because it may be ordinary text.
-func (f *finder) addWithBeginnings(s *secret) {
+// A formList contains the forms for a finder.
+type formList struct{ whole, begins []string }
+
+// The method add adds the forms of a secret. The beginning of a URL or UUID in a variable does not count, because it may be ordinary text.
+func (l *formList) add(s *secret) {
 	forms := s.inLowerCase()
-	f.whole = append(f.whole, forms...)
+	l.whole = append(l.whole, forms...)
 	if s.origin != identifier && !strings.Contains(s.text, "://") {
-		f.begins = append(f.begins, forms...)
+		l.begins = append(l.begins, forms...)
 	}
 }
 

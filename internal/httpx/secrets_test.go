@@ -427,6 +427,33 @@ func TestCutTexts(t *testing.T) {
 	}
 }
 
+// A server may escape any character in a quoted string of a challenge (RFC 9110 §5.6.4).
+func TestEscapedChallenges(t *testing.T) {
+	var k Secrets
+	k.Learn("canary-token-0123456789")
+	k.AddHeader("X-Api-Key", "canary-value-0123456789")
+	escape := func(s string) string { return regexp.MustCompile(".").ReplaceAllString(s, `\$0`) }
+	for _, tt := range []struct{ in, want string }{
+		{`error_description="` + escape("canary-token-0123456789") + `"`, "[redacted]"},
+		{`error_description="a \"part\" is ` + escape("nary-token-012") + `"`, `a "part" is [redacted]`},
+		{`error_description="` + escape("%63anary-token-0123456789") + `"`, "[redacted]"},
+		{`error_description=canary-token-012`, "[redacted]"},
+		{`error_description="no\b\a\d words"`, "nobad words"},
+		{`scope="` + escape("canary-value-0123456789") + `"`, ""},
+		{`scope="` + escape("canary-token-0123") + `"`, "canary-token-0123"},
+	} {
+		name, _, _ := strings.Cut(tt.in, "=")
+		h := k.CleanHeader(http.Header{"Www-Authenticate": {`Basic realm="a \"b\"", Bearer ` + tt.in + `, error="x"`}})
+		c := ParseChallenges(h)
+		if len(c) != 2 || c[1].Params[name] != tt.want || c[1].Error() != "x" {
+			t.Errorf("%s became %s", tt.in, h)
+		}
+		if line := k.Clean(tt.in); strings.Contains(strings.ReplaceAll(line, `\`, ""), "canary-token-0123456789") {
+			t.Errorf("a message quotes %s", line)
+		}
+	}
+}
+
 // A server cannot fill the memory with large secrets, and blanks at the end of a header do not count, because net/http does not send them.
 func TestLargeSecrets(t *testing.T) {
 	var k Secrets

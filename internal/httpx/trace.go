@@ -169,11 +169,7 @@ func redactMembers(name string, v any) any {
 
 // The method print writes the text in one call and empties it. The text contains no secret of the login, and no part of a secret in the request.
 func (t *tracer) print(b *trace) {
-	var f finder
-	for _, secret := range b.own {
-		f.whole = append(f.whole, lowerForms(secret)...)
-	}
-	f.addParts()
+	f := partFinder(b.own...)
 	var out strings.Builder
 	for line := range strings.SplitAfterSeq(b.String(), "\n") { // clean may change the whole text that it gets
 		out.WriteString(b.login.Clean(f.clean(line)))
