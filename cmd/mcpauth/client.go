@@ -173,7 +173,7 @@ func (p loginDialogue) printEvent(e flow.Event) {
 	case flow.EventAuthorize:
 		p.out.printNote("open this address in a browser to log in:")
 		if p.browserless || !p.out.quiet {
-			p.out.printLine(oneLine(e.URL))
+			p.out.printLine(foldLine(e.URL))
 		}
 		if p.pasting {
 			p.out.printNote("if the last page does not load, paste its address here")
@@ -184,11 +184,11 @@ func (p loginDialogue) printEvent(e flow.Event) {
 	case flow.EventDevice:
 		// The device code is printed even with --quiet. The message names the issuer, because the code does not show which server issued
 		// the code.
-		p.out.printLine("to log in at " + oneLine(e.Issuer) + ", open this address on any device and enter the code " + oneLine(e.Code) + ":")
-		p.out.printLine(oneLine(e.URL))
+		p.out.printLine("to log in at " + foldLine(e.Issuer) + ", open this address on any device and enter the code " + foldLine(e.Code) + ":")
+		p.out.printLine(foldLine(e.URL))
 		for _, address := range []string{e.URL, e.Typed} { // a program that reads stdout may show either address
 			if !sameOrigin(address, e.Issuer) {
-				p.out.printLine(paint(p.out.errColour, yellow, "warning:") + " " + oneLine(address) + " is not on " + oneLine(e.Issuer) + "; enter the code only if you know the page")
+				p.out.printLine(paint(p.out.errColour, yellow, "warning:") + " " + foldLine(address) + " is not on " + foldLine(e.Issuer) + "; enter the code only if you know the page")
 				break
 			}
 		}

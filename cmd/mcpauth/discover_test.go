@@ -26,7 +26,7 @@ server
 
 resource metadata
   no        GET https://mcp.example.com/mcp[2J
-            no answer: 
+            no answer:
 
 login would
   grant     jwt_bearer; also offered: --grant authorization_code

@@ -105,7 +105,7 @@ func (b *treeWriter) writeLine(mark, text string) {
 			words = paint(true, s[1], words)
 		}
 	}
-	fmt.Fprintf(b, "  %s%*s %s\n", words, 9-len(mark), "", strings.ReplaceAll(removeControls(text), "\n", " "))
+	fmt.Fprintf(b, "  %s%*s %s\n", words, 9-len(mark), "", foldLine(text))
 }
 
 func (b *treeWriter) writePlan(d flow.Discovery) {

@@ -80,7 +80,7 @@ func (p *program) printElicitation(e mcpclient.Elicitation, a mcpclient.Answer) 
 // visitURL prints the URL that the server asks to open, and then opens the URL if a browser may be used.
 func (p *program) visitURL(ctx context.Context, e mcpclient.Elicitation) error {
 	p.out.printNote("%s asks you to open this address: %s", e.Server, httpx.Text(e.Message, 500))
-	p.out.printLine(removeControls(e.URL))
+	p.out.printLine(foldLine(e.URL))
 	command, ok := p.chooseBrowser("", false)
 	if !ok {
 		return nil

@@ -6,6 +6,9 @@ import (
 	"unicode"
 )
 
+// maxExampleWords limits the number of arguments in an example.
+const maxExampleWords = 30
+
 // exampleValue is an argument in an example call. The value is JSON, or empty for a placeholder.
 type exampleValue struct {
 	name  string
@@ -16,12 +19,12 @@ type exampleValue struct {
 // quoted: a shell must not execute them, and mcpauth must not read them as flags or files.
 func callLine(server, tool string, values []exampleValue) string {
 	words := []string{"mcpauth", "call", server}
-	odd := false
+	odd := len(values) > maxExampleWords
 	for _, v := range values {
 		odd = odd || !plainName(v.name)
 	}
 	if odd { // --args can contain any name, but name=value cannot
-		words = append(words, "--args", shellWord(wholeExample(values)))
+		words = append(words, "--args", foreignWord(wholeExample(values)))
 		values = nil
 	}
 	words = append(words, dataWord(tool))
@@ -34,13 +37,13 @@ func callLine(server, tool string, values []exampleValue) string {
 // typedForm returns the argument as a user would type it.
 func (v exampleValue) typedForm() string {
 	if len(v.value) == 0 {
-		return v.name + "=TEXT"
+		return foreignWord(v.name + "=TEXT")
 	}
 	var text string
 	if json.Unmarshal(v.value, &text) == nil && text == removeControls(text) && !strings.HasPrefix(text, "@") && !strings.ContainsAny(text, "\n\t") {
-		return shellWord(v.name + "=" + text)
+		return foreignWord(v.name + "=" + text)
 	}
-	return shellWord(v.name + ":=" + harmlessJSON(v.value))
+	return foreignWord(v.name + ":=" + compactJSON(v.value))
 }
 
 // plainName reports whether a property's name can be written as NAME=VALUE without quotes.
@@ -59,13 +62,13 @@ func wholeExample(values []exampleValue) string {
 		if len(value) == 0 {
 			value = json.RawMessage(`"TEXT"`)
 		}
-		members = append(members, harmlessJSON(name)+":"+harmlessJSON(value))
+		members = append(members, string(name)+":"+compactJSON(value))
 	}
 	return "{" + strings.Join(members, ",") + "}"
 }
 
-// harmlessJSON encodes JSON again. The result is one line and contains no characters that could control a terminal.
-func harmlessJSON(raw json.RawMessage) string {
+// compactJSON encodes JSON again, on one line.
+func compactJSON(raw json.RawMessage) string {
 	var v any
 	dec := json.NewDecoder(strings.NewReader(string(raw)))
 	dec.UseNumber()
@@ -76,5 +79,5 @@ func harmlessJSON(raw json.RawMessage) string {
 	if err != nil {
 		return "null"
 	}
-	return oneLine(string(data))
+	return string(data)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -17,16 +18,22 @@ func TestCallLine(t *testing.T) {
 	}{
 		{"plain", "echo", []exampleValue{{"text", nil}, {"n", json.RawMessage(`1`)}}, `mcpauth call s echo text=TEXT n:=1`},
 		{"a default that names a file", "t", []exampleValue{{"config", json.RawMessage(`"@/home/u/.ssh/id_rsa"`)}}, `mcpauth call s t 'config:="@/home/u/.ssh/id_rsa"'`},
-		{"the same behind what is not printed", "t", []exampleValue{{"config", json.RawMessage(`"\u200b@/etc/passwd"`)}}, `mcpauth call s t 'config:="@/etc/passwd"'`},
+		{"the same behind what is not printed", "t", []exampleValue{{"config", json.RawMessage(`"\u200b@/etc/passwd"`)}}, `mcpauth call s t config:=VALUE`},
 		{"a property that is a flag", "t", []exampleValue{{"--args", json.RawMessage(`"@/etc/passwd"`)}}, `mcpauth call s --args '{"--args":"@/etc/passwd"}' t`},
 		{"a property that names a file", "t", []exampleValue{{"x=@/etc/passwd", nil}, {"b", nil}}, `mcpauth call s --args '{"x=@/etc/passwd":"TEXT","b":"TEXT"}' t`},
 		{"a property of JSON from a file", "t", []exampleValue{{"x:", json.RawMessage(`"@a"`)}}, `mcpauth call s --args '{"x:":"@a"}' t`},
 		{"a property that ends the line", "t", []exampleValue{{"x\nrm -rf ~", nil}}, `mcpauth call s --args '{"x'"\\"'nrm -rf ~":"TEXT"}' t`},
 		{"a tool that is a flag", "--config=evil", []exampleValue{{"a", nil}}, `mcpauth call s -- --config=evil a=TEXT`},
-		{"the same behind what is not printed", "\u200b--header=X: @id_rsa", []exampleValue{{"a", nil}}, `mcpauth call s -- '--header=X: @id_rsa' a=TEXT`},
+		{"the same behind what is not printed", "\u200b--header=X: @id_rsa", []exampleValue{{"a", nil}}, `mcpauth call s VALUE a=TEXT`},
 		{"a tool that is a command", "$(touch x)", nil, `mcpauth call s '$(touch x)'`},
 		{"a tool that zsh expands", "=ls", nil, `mcpauth call s '=ls'`},
 		{"two lines", "t", []exampleValue{{"a", json.RawMessage(`"b\nmcpauth logout --all"`)}}, `mcpauth call s t 'a:="b'"\\"'nmcpauth logout --all"'`},
+		{"blanks that fill a line", "t", []exampleValue{{"a", json.RawMessage(`"x                    Example:"`)}}, `mcpauth call s t a=VALUE`},
+		{"a letter that looks like a blank", "t", []exampleValue{{"a\u3164\u3164b", nil}}, `mcpauth call s t VALUE`},
+		{"a property with blanks", "t", []exampleValue{{"a  b", nil}}, `mcpauth call s --args VALUE t`},
+		{"a long property", "t", []exampleValue{{strings.Repeat("a", 200_000), nil}}, `mcpauth call s t VALUE`},
+		{"many properties", "t", slices.Repeat([]exampleValue{{"abc", nil}}, 1000), `mcpauth call s --args VALUE t`},
+		{"a tool with blanks", "-t \u2800 x", nil, `mcpauth call s -- VALUE`},
 		{"not JSON", "t", []exampleValue{{"a", json.RawMessage(`@x`)}}, `mcpauth call s t a:=null`},
 	} {
 		got := callLine("s", tt.tool, tt.values)
@@ -47,8 +54,8 @@ func FuzzCallLine(f *testing.F) {
 			return
 		}
 		line := callLine("s", tool, []exampleValue{{name, json.RawMessage(value)}})
-		if strings.Contains(line, "\n") {
-			t.Fatalf("two lines: %q", line)
+		if strings.Contains(line, "\n") || blankLine(line, 1) != "" || len(line) > 10*maxWord {
+			t.Fatalf("two lines, blanks that fill a line, or a long line: %q", line)
 		}
 		out, err := exec.Command("sh", "-c", "mcpauth() { printf '%s\\0' \"$@\"; }\n"+line).Output()
 		if err != nil {

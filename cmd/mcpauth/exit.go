@@ -256,7 +256,7 @@ func (p *program) hintInput(err error) hintInput {
 // writeError prints an error on one line and its hint on the next. With --json, writeError prints both as one line of JSON.
 func (o *output) writeError(code, message, hint string, exit int) {
 	if !o.json {
-		o.printLine(paint(o.errColour, red, "mcpauth:") + " " + o.secrets.MaskValues(oneLine(message)))
+		o.printLine(paint(o.errColour, red, "mcpauth:") + " " + o.cleanMessage(message))
 		if hint != "" {
 			o.printLine(paint(o.errColour, bold, "hint:") + " " + oneLine(hint))
 		}

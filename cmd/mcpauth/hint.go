@@ -60,15 +60,15 @@ func conflictingFlags(flag string) []string {
 // flags. An additional flag replaces a flag of the same name that the user gave.
 func (a hintInput) loginLine(flags ...string) string {
 	a = a.withoutFlags("--print-url", "--callback-url", "--if-needed", "--all")
-	added, flags := "", convert(flags, removeControls)
+	added := ""
 	if i := len(flags) - 1; i > 0 && strings.HasPrefix(flags[i], "-") { // mcpauth must not parse a value that begins with - as a flag
-		flags = append(flags[:i-1], flags[i-1]+"="+flags[i])
+		flags = append(slices.Clone(flags[:i-1]), flags[i-1]+"="+flags[i])
 	}
 	for _, word := range flags {
 		if name, _, _ := strings.Cut(word, "="); strings.HasPrefix(name, "--") {
 			a = a.withoutFlags(append(conflictingFlags(name), name)...)
 		}
-		added += " " + shellWord(word)
+		added += " " + foreignWord(word)
 	}
 	line := "mcpauth login " + a.server
 	for _, f := range a.typed.flags {
@@ -188,7 +188,7 @@ func argumentHint(a hintInput, e *mcpclient.ArgumentError) string {
 
 // fileHint suggests how to correct a configuration file.
 func fileHint(_ hintInput, e *config.Error) string {
-	if e.Variable != "" {
+	if e.Variable != "" && isShowable(e.Variable) {
 		return "set the variable " + e.Variable + ", or give it a default in the file: ${" + e.Variable + ":-DEFAULT}"
 	}
 	return "correct the file, or use another one: --config FILE"
@@ -228,7 +228,11 @@ func namedHint(a hintInput) string {
 	if !ok || len(e.Named) == 0 {
 		return operatorHint(a)
 	}
-	flags := []string{"--issuer", e.Named[0]}
+	named := e.Named[0]
+	if _, err := httpx.Check(named, true); err != nil || !isShowable(named) {
+		named = "URL"
+	}
+	flags := []string{"--issuer", named}
 	if !a.hasFlag("--issuer") {
 		flags = append([]string{"--accept-new-issuer"}, flags...)
 	}
@@ -241,7 +245,7 @@ func movedHint(a hintInput) string {
 	if !ok || e.Location == "" {
 		return "only the server's operator can correct this"
 	}
-	a.server = shellWord(removeControls(e.Location))
+	a.server = foreignWord(e.Location)
 	return "if you trust this address: " + a.withoutSecrets().loginLine()
 }
 

@@ -21,6 +21,7 @@ import (
 
 	"mcpauth/internal/demo"
 	"mcpauth/pkg/discovery"
+	"mcpauth/pkg/flow"
 	"mcpauth/pkg/mcpclient"
 )
 
@@ -606,13 +607,50 @@ func newTypedFlags(texts ...string) (flags []typedFlag) {
 func TestToolInAHint(t *testing.T) {
 	for _, tool := range []string{"-H=X-Key:@f", "\ufe0f-H=X-Key:@f", "\u034f-H=X-Key:@f", "\u200b-H=X-Key:@f", "\x00-H=X-Key:@f"} {
 		got := argumentHint(hintInput{server: "s"}, &mcpclient.ArgumentError{Tool: tool, Argument: "a"})
-		if want := "mcpauth tools s -- " + shellWord("-H=X-Key:@f") + " lists its arguments"; got != want {
+		want := "mcpauth tools s VALUE lists its arguments"
+		if strings.HasPrefix(tool, "-") {
+			want = "mcpauth tools s -- " + shellWord(tool) + " lists its arguments"
+		}
+		if got != want {
 			t.Errorf("%q: got %s, want %s", tool, got, want)
 		}
 	}
 	got := hintInput{server: "s"}.loginLine("--scope", "\u200b--all")
+	if want := "mcpauth login s --scope VALUE"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	got = hintInput{server: "s"}.loginLine("--scope", "--all")
 	if want := "mcpauth login s --scope=--all"; got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// A hint contains a text of a server only as it is. If the text is long or has blanks that could fill a line of the terminal, the hint contains
+// a placeholder.
+func TestHintsAreShort(t *testing.T) {
+	a := hintInput{server: "s"}
+	for _, bad := range []string{strings.Repeat("a", 300_000), "x    y", "x\u2800\u2800y", "x\u3164\u2003y", "x\u200by"} {
+		for name, hint := range map[string]func() string{
+			"task":     func() string { return taskHint(a, &mcpclient.PendingError{Task: mcpclient.Task{ID: bad}}) },
+			"tool":     func() string { return argumentHint(a, &mcpclient.ArgumentError{Tool: bad, Argument: "a"}) },
+			"argument": func() string { return argumentHint(a, &mcpclient.ArgumentError{Nearest: bad}) },
+			"prompt":   func() string { return unknownHint(a, &mcpclient.UnknownError{Name: bad, Arguments: true}) },
+			"scope":    func() string { return scopeHint(a, &flow.ScopeError{Scopes: []string{bad}}) },
+			"moved": func() string {
+				return movedHint(hintInput{server: "s", err: &discovery.Error{Location: "https://evil.example/" + bad}})
+			},
+			"named": func() string {
+				return namedHint(hintInput{server: "s", err: &discovery.Error{Named: []string{"https://evil.example/" + bad}}})
+			},
+		} {
+			if got := hint(); len(got) > 200 || !strings.Contains(got, "VALUE") && !strings.Contains(got, "URL") || blankLine(got, 1) != "" {
+				t.Errorf("%s: %.300q", name, got)
+			}
+		}
+	}
+	long := strings.Repeat("https://example.com/auth/scope ", 20) + "end" // a real server has lists of scopes that long
+	if got := scopeHint(a, &flow.ScopeError{Scopes: strings.Fields(long)}); !strings.HasSuffix(got, " --scope "+shellWord(long)) {
+		t.Error(got)
 	}
 }
 

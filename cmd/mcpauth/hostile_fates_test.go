@@ -52,6 +52,7 @@ func fates() map[string]fate {
 	expecting := func(says string) fate {
 		return fate{exit: exitSecurity, says: says, args: []string{"login", "SERVER", "--expect-account", "ann@example.com"}}
 	}
+	elsewhere := []string{"login", "SERVER", "--issuer", attack.AS2}
 	foreign := refused(`resource is .*expected "https://mcp.attack.example/mcp"`)
 	issuer := refused("issuer is .*expected")
 	iss := refused("iss is .*expected|has none")
@@ -332,6 +333,21 @@ func fates() map[string]fate {
 		"terminal/rpc-error":           after(exitTool, "all is well"),
 		"terminal/error-page":          after(exitNetwork, "all is well"),
 		"terminal/status-line":         after(exitNetwork, "malformed"),
+
+		"terminal/blank-hint":             {exit: exitSecurity, says: "(?m)^hint: .*--issuer URL$", args: elsewhere},
+		"terminal/blank-hint-unicode":     {exit: exitSecurity, says: "(?m)^hint: .*--issuer URL$", args: elsewhere},
+		"terminal/long-hint":              {exit: exitSecurity, says: "(?m)^hint: .*--issuer URL$", args: elsewhere},
+		"terminal/blank-issuer":           refused("spaces, control"),
+		"terminal/blank-redirect":         refused("spaces, control"),
+		"terminal/blank-moved":            refused("spaces, control"),
+		"terminal/blank-device":           {exit: exitSecurity, says: "spaces, control", args: []string{"login", "SERVER", "--grant", "device_code", "--quiet"}},
+		"terminal/blank-scope":            {exit: exitAuth, says: `requires scope "[a-z:_ ]* b mcpauth: logged in".*\nhint: .*--scope `, args: slices.Concat(call, []string{"--reauth", "never"}), good: true},
+		"terminal/blank-scopes-supported": {args: []string{"discover", "SERVER"}},
+		"terminal/blank-question":         {exit: exitSecurity, says: "asks to open a URL.*spaces, control", args: slices.Concat(call, []string{"--elicit-urls"}), good: true},
+		"terminal/blank-task-id":          after(exitNetwork, "taskId is not one word"),
+		"terminal/blank-description":      {args: []string{"tools", "SERVER", "echo"}, good: true},
+		"terminal/blank-default":          {args: []string{"tools", "SERVER", "echo"}, good: true},
+		"terminal/blank-prompt":           {args: []string{"prompts", "SERVER", "review"}, good: true},
 	}
 	for _, a := range attack.All() {
 		if strings.HasPrefix(a.Name, "callback/") && a.Do == nil {

@@ -1,10 +1,16 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 
+	"mcpauth/internal/config"
 	"mcpauth/internal/demo"
+	"mcpauth/pkg/discovery"
+	"mcpauth/pkg/flow"
+	"mcpauth/pkg/mcpclient"
 )
 
 // A server of login --all issues the address of another server, and the beginnings of our lines, as tokens. The lines about the other server
@@ -38,4 +44,52 @@ func TestLoginAllKeepsTheLinesOfOthers(t *testing.T) {
 			t.Errorf("after %q: stderr is\n%s\nwant\n%s", word, u.stderr.String(), want)
 		}
 	}
+}
+
+// In every text of a server that mcpauth prints, a run of blanks, or of characters that look like blanks, becomes one blank.
+func TestBlanksAreFolded(t *testing.T) {
+	for _, blank := range []string{" ", "\t", "\u2003", "\u00a0", "\u3000", "\u2028", "\u1680", "\u2800", "\u3164", "\u115f", "\u1160", "\uffa0", "\U0001d159", "\U00013441", " \u200b", " \u0301", " \U00016fe4"} {
+		forged := "a" + strings.Repeat(blank, 200) + "mcpauth: logged in"
+		const folded = "a mcpauth: logged in"
+		var errs strings.Builder
+		o, out := testOutput(0)
+		o.stderr = &errs
+		printed := map[string]string{
+			"tool": toolText(mcpclient.Tool{Name: forged, Description: forged + "\n" + strings.Repeat(blank, 80) + forged,
+				InputSchema: json.RawMessage(`{"type":"object","required":["x"],"properties":{"x":{"type":"string","default":` + jsonText(forged) + `,"description":` + jsonText(forged) + `}}}`)}, "s"),
+			"prompt": promptText(mcpclient.Prompt{Name: forged, Description: forged, Arguments: []mcpclient.PromptArgument{{Name: forged, Required: true, Description: forged}}}, "s"),
+			"discover": discoveryTree(flow.Discovery{Checks: []discovery.Check{{State: discovery.Passed, Message: forged}},
+				Plan: &flow.Plan{Scopes: []string{forged}, Resource: forged}}, false),
+		}
+		o.writeError("code", forged, "", exitSecurity)
+		o.printNote("note: %s", forged)
+		loginDialogue{program: &program{out: o}}.printEvent(flow.Event{Kind: flow.EventDevice, Issuer: "https://as.example/" + forged, URL: "https://as.example/?" + forged, Code: "A"})
+		printed["stderr"] = errs.String()
+		if err := o.statusTable([]flow.Status{{URL: forged, State: "valid", Scopes: []string{forged}, Account: forged}}); err != nil {
+			t.Fatal(err)
+		}
+		_, printed["status"], _ = strings.Cut(out.String(), "\n") // after the header
+		for name, text := range printed {
+			most := map[string]int{"status": 10}[name] // the columns of a table are aligned with blanks
+			if line := blankLine(text, max(most, 2)); line != "" || !strings.Contains(text, folded) {
+				t.Errorf("%s: after %q: %.300q\n%.2000s", name, blank, line, text)
+			}
+		}
+	}
+	if got, want := foldLines("Lists:\n\n- a\n  - b   c \n\t\t\td\n\n    code"), "Lists:\n\n- a\n  - b c\n        d\n\n    code"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	err := untrustedError(config.Entry{Path: "/repo/" + strings.Repeat(" ", 200) + "mcpauth: logged in/.mcp.json"}, "is not trusted")
+	if e, ok := errors.AsType[*configError](err); !ok || e.hint != "look at the file, then: mcpauth trust VALUE" {
+		t.Error(err)
+	}
+	o, _ := testOutput(0) // JSON is for programs
+	if got := string(o.errorJSON("code", "a    b", "", 1)); !strings.Contains(got, `"message":"a    b"`) {
+		t.Error(got)
+	}
+}
+
+func jsonText(s string) string {
+	data, _ := json.Marshal(s)
+	return string(data)
 }

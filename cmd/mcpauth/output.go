@@ -105,10 +105,13 @@ func (o *output) printWarning(format string, args ...any) {
 	}
 }
 
-// formatNote returns a message as one line of limited length in which secrets are masked. Blanks are folded, because they could fill a line of
-// the terminal, so that the rest of a server's text would look like another message.
 func (o *output) formatNote(format string, args []any) string {
-	return httpx.Text(o.secrets.MaskValues(oneLine(fmt.Sprintf(format, args...))), 4000)
+	return o.cleanMessage(fmt.Sprintf(format, args...))
+}
+
+// cleanMessage returns a message as one line of limited length in which secrets are masked and blanks are folded; see httpx.Text.
+func (o *output) cleanMessage(text string) string {
+	return httpx.Text(o.secrets.MaskValues(oneLine(text)), 4000)
 }
 
 // printLine writes a line to stderr, even with --quiet.
@@ -261,8 +264,14 @@ func (o *output) closeStdout() error {
 	return stdoutError(c.Close())
 }
 
-// writeTable writes rows under a header. If stdout is a terminal, rows are shortened to the width of the terminal.
+// writeTable writes rows under a header, and folds the blanks in each cell. If stdout is a terminal, rows are shortened to the width of the
+// terminal.
 func (o *output) writeTable(head []string, rows [][]string, colour func(column int, cell string) string) error {
+	for _, row := range rows {
+		for i := range row {
+			row[i] = foldLine(row[i])
+		}
+	}
 	if o.width > 0 {
 		fitColumns(head, rows, o.width)
 	}
@@ -344,11 +353,14 @@ func removeControls(s string) string {
 	}, strings.ToValidUTF8(s, "\ufffd"))
 }
 
+// foldLine is oneLine for a text of a server: each run of blanks becomes one blank.
+func foldLine(s string) string { return httpx.Text(s, len(s)) }
+
 // oneLine removes control and other invisible characters, and replaces line breaks and characters that look like blanks by blanks.
 func oneLine(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
-		case unicode.IsSpace(r) || strings.ContainsRune("\u115f\u1160\u2800\u3164\uffa0", r):
+		case httpx.IsBlank(r):
 			return ' '
 		case httpx.IsInvisible(r):
 			return -1

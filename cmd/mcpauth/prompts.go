@@ -68,8 +68,8 @@ func promptText(c mcpclient.Prompt, server string) string {
 		if a.Required {
 			required = " (required)"
 		}
-		if a.Required && a.Name != "" && oneLine(a.Name) == a.Name && !strings.HasPrefix(a.Name, "-") && !strings.Contains(a.Name, "=") && !strings.HasSuffix(a.Name, ":") {
-			example = append(example, shellWord(a.Name+"=..."))
+		if a.Required && a.Name != "" && isShowable(a.Name) && len(example) < maxExampleWords && !strings.HasPrefix(a.Name, "-") && !strings.Contains(a.Name, "=") && !strings.HasSuffix(a.Name, ":") {
+			example = append(example, foreignWord(a.Name+"=..."))
 		}
 		fmt.Fprintf(&b, "    %s%s  %s\n", httpx.Text(a.Name, 100), required, firstLine(a.Description))
 	}
@@ -78,15 +78,6 @@ func promptText(c mcpclient.Prompt, server string) string {
 	}
 	fmt.Fprintf(&b, "Example:\n  %s\n", strings.Join(example, " "))
 	return b.String()
-}
-
-// dataWord quotes a word from the server, so that a shell reads it as one word. If the word begins with -, dataWord writes "--" before it.
-func dataWord(s string) string {
-	word := oneLine(s)
-	if strings.HasPrefix(word, "-") {
-		return "-- " + shellWord(word)
-	}
-	return shellWord(word)
 }
 
 func promptCommand(p *program) *cli.Command {

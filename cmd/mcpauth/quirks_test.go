@@ -55,6 +55,7 @@ func quirks() []quirk {
 		{name: "resource elsewhere", words: []string{"resource-metadata:foreign-resource"}, exit: exitSecurity, says: "RFC 9728 §3.3"},
 		{name: "JumpCloud, Expo: issuer with a slash", words: []string{"metadata:set.issuer=ISSUER/", "authorize:set.iss=ISSUER/"}, code: "issuer_slash", strict: "RFC 8414 §3.3"},
 		{name: "scopes_supported as a text", words: []string{"metadata:set.scopes_supported=notes"}, code: "member_type", strict: "scopes_supported: not of.*RFC 8414 §2"},
+		{name: "a scope outside ASCII", words: []string{`resource-metadata:set.scopes_supported=["notes:read","n\u00f6tes"]`, "challenge=noscope"}, code: "scope_characters", strict: "RFC 6749 §3.3"},
 		{name: "no authorization server is named", words: []string{"resource-metadata:set.authorization_servers="}, exit: exitNetwork, says: "authorization_servers is missing or empty(.*\n)+hint: .*--issuer URL"},
 		{name: "no authorization server is named, the user knows", words: []string{"resource-metadata:set.authorization_servers="}, args: login("--issuer", "ISSUER"), code: "issuer_given",
 			strict: "RFC 9728 §2"},

@@ -15,7 +15,7 @@ func toolText(t mcpclient.Tool, server string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n", httpx.Text(t.Name, 200))
 	if d := strings.TrimSpace(t.Description); d != "" {
-		fmt.Fprintf(&b, "\n    %s\n", strings.ReplaceAll(removeControls(d), "\n", "\n    ")) // indented more than the example, so that no line of the server looks like a line of mcpauth
+		fmt.Fprintf(&b, "\n    %s\n", strings.ReplaceAll(foldLines(d), "\n", "\n    ")) // indented more than the example, so that no line of the server looks like a line of mcpauth
 	}
 	properties := toolargs.Parse(t.InputSchema).Properties()
 	if len(properties) > 0 {
@@ -33,6 +33,17 @@ func toolText(t mcpclient.Tool, server string) string {
 	}
 	fmt.Fprintf(&b, "\nExample:\n  %s\n", callLine(server, t.Name, values))
 	return b.String()
+}
+
+// foldLines folds the blanks in each line of a text. At the beginning of a line, it keeps up to 8 blanks, for lists and for code.
+func foldLines(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		line = strings.ReplaceAll(line, "\t", "    ")
+		indent := min(len(line)-len(strings.TrimLeft(line, " ")), 8)
+		lines[i] = strings.TrimRight(strings.Repeat(" ", indent)+foldLine(line), " ")
+	}
+	return strings.Join(lines, "\n")
 }
 
 // argumentLine describes an argument on one line.

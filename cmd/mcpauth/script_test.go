@@ -47,6 +47,7 @@ func (w withOwnCache) Run() int {
 		os.Setenv("GOCACHE", filepath.Join(own, "go-build")) // without GOCACHE, a test that builds the program would use the temporary cache folder and compile the standard library again
 	}
 	os.Setenv("XDG_CACHE_HOME", dir)
+	os.Unsetenv("PSModulePath") // shellWord quotes for PowerShell too if PowerShell runs the tests
 	for _, s := range []os.Signal{os.Interrupt, syscall.SIGHUP, syscall.SIGQUIT} {
 		if signal.Ignored(s) { // nohup or a background job makes a process ignore these signals; child processes would inherit that
 			signal.Notify(make(chan os.Signal, 1), s)

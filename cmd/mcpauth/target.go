@@ -280,7 +280,7 @@ func (p *program) readEntry(ctx context.Context, file *config.File, raw config.E
 	}
 	if raw.Found && s.target.Header.Get("Authorization") != "" {
 		s.noToken = &configError{message: fmt.Sprintf("%s: the server %s has the header Authorization, which cannot be combined with a login", e.Path, quote(e.Name)),
-			hint: "to use a login, give the URL instead of the name: mcpauth login " + shellWord(s.target.URL)}
+			hint: "to use a login, give the URL instead of the name: mcpauth login " + foreignWord(s.target.URL)}
 	}
 	return p.applyAuth(s, e, n)
 }

@@ -53,7 +53,7 @@ func trustCommand(p *program) *cli.Command {
 func untrustedError(e config.Entry, state string) error {
 	uses := usesText(e.Uses(), func(written string) string { return "" })
 	return &configError{message: fmt.Sprintf("%s %s, and its server %s uses %s", e.Path, state, quote(e.Name), shorten(uses, 300)),
-		hint: "look at the file, then: mcpauth trust " + shellWord(removeControls(e.Path))}
+		hint: "look at the file, then: mcpauth trust " + foreignWord(e.Path)}
 }
 
 // usesText lists the variables, auth settings, headers and files that an entry uses, as the entry contains them. target returns the file to
@@ -82,7 +82,7 @@ func usesText(u config.Uses, target func(written string) string) string {
 // listItem returns a text on one line. A text with a separator of usesText, with a sign that may look like one, or with blanks that could fill
 // a line of the terminal, is quoted and its blanks are folded, so that the text cannot look like another item or another line.
 func listItem(text string) string {
-	folded := strings.Join(strings.Fields(oneLine(text)), " ")
+	folded := foldLine(text)
 	switch {
 	case strings.ContainsFunc(text, func(r rune) bool { return r > unicode.MaxASCII && !isPlainLetter(r) }):
 		return strconv.QuoteToASCII(folded)
@@ -253,7 +253,7 @@ func (p *program) projectFile(name string) (string, error) {
 	}
 	if reason := config.Foreign(path); reason != "" {
 		return "", &configError{message: fmt.Sprintf("%s cannot be trusted, because another user can change it: %s", path, reason),
-			hint: "to use it for one command anyway: --config " + shellWord(removeControls(path))}
+			hint: "to use it for one command anyway: --config " + foreignWord(path)}
 	}
 	return path, nil
 }

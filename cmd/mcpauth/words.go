@@ -28,9 +28,9 @@ func (o *output) statusTable(list []flow.Status) error {
 		if o.outTerminal {
 			when = strings.TrimSpace(lifetimeBar(s) + " " + when)
 		}
-		row := []string{httpx.Text(nameOrURL(s), 200), string(s.State), when, renewable, oneLine(strings.Join(s.Scopes, " "))}
+		row := []string{httpx.Text(nameOrURL(s), 200), string(s.State), when, renewable, strings.Join(s.Scopes, " ")}
 		if accounts {
-			row = slices.Insert(row, 4, cmp.Or(oneLine(s.Account), "-"))
+			row = slices.Insert(row, 4, cmp.Or(foldLine(s.Account), "-"))
 		}
 		rows = append(rows, row)
 	}
@@ -106,5 +106,5 @@ func describeAccount(s flow.Status) string {
 	if s.Account == "" {
 		return ""
 	}
-	return " as " + oneLine(s.Account) + " (unverified)"
+	return " as " + foldLine(s.Account) + " (unverified)"
 }

@@ -45,7 +45,7 @@ type Attack struct {
 
 // All returns every attack.
 func All() []Attack {
-	return slices.Concat(addresses(), identity(), providers(), answers(), callbacks(), tokens(), reflections(), calls(), terminal())
+	return slices.Concat(addresses(), identity(), providers(), answers(), callbacks(), tokens(), reflections(), calls(), terminal(), blanks())
 }
 
 // The function find returns the attack with a name.

@@ -12,8 +12,10 @@ import (
 	"mcpauth/internal/demo"
 )
 
-// Nasty is a text that clears the screen, sets the window title, overwrites the line and reverses the following text.
-const Nasty = "\x1b[2J\x1b]0;owned\x07\rall is well\u202e\u2066\u009b31m\x00\b\x7f"
+// Nasty is a text that clears the screen, sets the window title, overwrites the line and reverses the following text. It ends with every kind
+// of character that looks like a blank.
+const Nasty = "\x1b[2J\x1b]0;owned\x07\rall is well\u202e\u2066\u009b31m\x00\b\x7f" +
+	"\u3164 \u115f\u2800 \u00a0\u1160\u2003\uffa0\u3000 \u0300 \u2028 \U0001d159 \U00013441\U00016fe4 "
 
 func terminal() []Attack {
 	nasty, _ := json.Marshal(Nasty)

@@ -16,8 +16,28 @@ type Challenge struct {
 // ResourceMetadata returns the URL of the protected resource metadata, or "" (RFC 9728 §5.1).
 func (c Challenge) ResourceMetadata() string { return c.Params["resource_metadata"] }
 
-// Scope returns the scope that the request needs, or "" (RFC 6750 §3).
-func (c Challenge) Scope() string { return c.Params["scope"] }
+// Scope returns the scopes that the request needs, separated by single spaces, or "" (RFC 6750 §3). Scope leaves out words that are not scopes.
+func (c Challenge) Scope() string {
+	scopes, _ := SplitScopes(c.Params["scope"])
+	return strings.Join(scopes, " ")
+}
+
+// SplitScopes splits a text at its blanks, and returns the words that are scopes and the other words.
+func SplitScopes(text string) (scopes, others []string) {
+	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" \t\r\n", r) }) {
+		if IsScope(word) {
+			scopes = append(scopes, word)
+		} else {
+			others = append(others, word)
+		}
+	}
+	return scopes, others
+}
+
+// IsScope reports whether a word contains only characters that are allowed in a scope (RFC 6749 §3.3). All of them are visible.
+func IsScope(word string) bool {
+	return word != "" && !strings.ContainsFunc(word, func(r rune) bool { return r < '!' || r > '~' || r == '"' || r == '\\' })
+}
 
 // Error returns the error code, or "" (RFC 6750 §3.1).
 func (c Challenge) Error() string { return c.Params["error"] }

@@ -100,3 +100,21 @@ func TestIsToken(t *testing.T) {
 		}
 	}
 }
+
+// Only words that are scopes are requested or shown, because the other words of a challenge could fill a line of the terminal with blanks.
+func TestChallengeScope(t *testing.T) {
+	for in, want := range map[string]string{
+		"notes:read notes:write":     "notes:read notes:write",
+		" a \t b  ":                  "a b",
+		"a\u2800\u2800mcpauth: b":    "b",
+		"a\u2003b c":                 "c",
+		"a\x1b[2J b":                 "b",
+		`a\b "c" d`:                  "d",
+		"\u00fc":                     "",
+		"https://example.com/auth.x": "https://example.com/auth.x",
+	} {
+		if got := (Challenge{Params: map[string]string{"scope": in}}).Scope(); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}

@@ -12,16 +12,17 @@ import (
 )
 
 // Text makes a server's text safe to print on one line of a terminal. The result is valid UTF-8 without control, format or bidirectional
-// characters. Each run of white space becomes a single space. If the text has more than max characters, it is shortened and ends with "…".
+// characters. Each run of blanks becomes a single space, because blanks could fill a line of the terminal, so that the rest of the text would
+// look like a line of mcpauth. If the text has more than max characters, it is shortened and ends with "…".
 func Text(s string, max int) string {
 	clean := make([]rune, 0, min(len(s), max+1))
 	blank := false
 	for _, r := range strings.ToValidUTF8(s, "�") {
-		if unicode.IsSpace(r) {
+		switch {
+		case IsBlank(r):
 			blank = len(clean) > 0
 			continue
-		}
-		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Co, r) {
+		case IsInvisible(r), (blank || len(clean) == 0) && unicode.Is(unicode.Mn, r): // a mark between two blanks can be invisible too
 			continue
 		}
 		if blank {
@@ -34,10 +35,15 @@ func Text(s string, max int) string {
 	return string(clean)
 }
 
-// IsInvisible reports whether a character is a control or format character, has no glyph, or looks like a blank and is none.
+// IsBlank reports whether a character is white space or looks like a blank. Some letters and symbols look like a blank, such as the Hangul fillers.
+func IsBlank(r rune) bool {
+	return unicode.IsSpace(r) || strings.ContainsRune("\u115f\u1160\u2800\u3164\uffa0\U00013441\U00013442\U0001d159", r)
+}
+
+// IsInvisible reports whether a character is a control or format character, has no glyph, or is a blank other than a space.
 func IsInvisible(r rune) bool {
-	return r != ' ' && !unicode.IsPrint(r) || unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) ||
-		strings.ContainsRune("\u2800\U00013441\U00013442", r)
+	return r != ' ' && (!unicode.IsPrint(r) || IsBlank(r)) || unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) ||
+		r == '\U00016fe4'
 }
 
 // maxDepth limits the nesting of JSON from a server.

@@ -29,6 +29,10 @@ func TestText(t *testing.T) {
 		{"just fitting", "abcde", 5, "abcde"},
 		{"cut at a blank", "abc defgh", 5, "abc…"},
 		{"NUL", "a\x00b", 80, "ab"},
+		{"blanks of Unicode", "a\u2003\u00a0\u3000\u2028b", 80, "a b"},
+		{"letters and symbols that look like blanks", "\u3164a\u115f \u1160\uffa0\u2800\U0001d159\U00013441\U00013442b\u2800", 80, "a b"},
+		{"invisible characters between blanks", "a \ufe0f \U00016fe4 \u034f \u0301 b", 80, "a b"},
+		{"a mark after a letter", "e\u0301", 80, "e\u0301"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := Text(tt.in, tt.max); got != tt.want {
@@ -40,12 +44,14 @@ func TestText(t *testing.T) {
 
 func FuzzText(f *testing.F) {
 	f.Add("a\x1b[0m\u202e", 5)
+	f.Add("a \u3164\u0301 b", 5)
 	f.Fuzz(func(t *testing.T, s string, max int) {
 		if max < 1 || max > 1000 {
 			return
 		}
 		got := Text(s, max)
-		if !utf8.ValidString(got) || utf8.RuneCountInString(got) > max || strings.ContainsFunc(got, unicode.IsControl) {
+		if !utf8.ValidString(got) || utf8.RuneCountInString(got) > max || strings.ContainsFunc(got, unicode.IsControl) ||
+			strings.Contains(got, "  ") || strings.ContainsFunc(got, func(r rune) bool { return r != ' ' && IsBlank(r) }) {
 			t.Errorf("Text(%q, %d) = %q", s, max, got)
 		}
 	})

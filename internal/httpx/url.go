@@ -61,8 +61,8 @@ func parseAddress(raw string) (*url.URL, string) {
 	if IsRedacted(raw) {
 		return nil, "the server repeats a secret in it, and other people could see the secret"
 	}
-	if strings.ContainsFunc(raw, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-		return nil, "it contains spaces or control characters"
+	if strings.ContainsFunc(raw, func(r rune) bool { return r == ' ' || IsInvisible(r) }) {
+		return nil, "it contains spaces, control characters or invisible characters"
 	}
 	u, err := url.Parse(raw)
 	switch {

@@ -119,7 +119,7 @@ func (v *checkCollector) checkServer() {
 	v.addRule("challenge_resource_metadata", c.ResourceMetadata() != "", "the challenge names the resource metadata",
 		"the challenge names no resource_metadata: clients try the well-known URLs", "RFC 9728 §5.1")
 	v.addRule("challenge_scope", c.Scope() != "", fmt.Sprintf("the challenge names the scope %q", httpx.Text(c.Scope(), 200)),
-		"the challenge names no scope: clients request all scopes in the metadata", "MCP Scope Selection Strategy")
+		"the challenge names no scope: clients request all scopes in the metadata", "MCP Scope Selection Strategy", "scope_characters")
 }
 
 func (v *checkCollector) checkResourceMetadata() {
@@ -131,7 +131,7 @@ func (v *checkCollector) checkResourceMetadata() {
 	v.addRule("resource", true, fmt.Sprintf("resource is the URL of the server, %q", httpx.Text(m.Resource, 200)), "", resourceSection, "resource_query", "resource_slash", "resource_parent")
 	v.addRule("authorization_servers", true, "authorization_servers is "+quoteAll(m.AuthorizationServers), "", "MCP Authorization Server Location")
 	v.addRule("resource_scopes", len(m.ScopesSupported) > 0, "scopes_supported lists "+quoteAll(m.ScopesSupported), "scopes_supported is missing: clients do not know which scopes to request",
-		"RFC 9728 §2")
+		"RFC 9728 §2", "scope_characters")
 }
 
 // checkServerMetadata checks the required members of the authorization server's metadata.

@@ -177,6 +177,16 @@ func (f *finder) run(ctx context.Context) error {
 	return f.checkPKCE()
 }
 
+// checkScopes records a deviation if a text of the server contains words that are not scopes. A login leaves these words out.
+func (f *finder) checkScopes(stage, address, member, text string) error {
+	_, others := httpx.SplitScopes(text)
+	if others == nil {
+		return nil
+	}
+	n := Finding{stage, "scope_characters", fmt.Sprintf("%s contains %q, which is not a scope; left out", member, httpx.Text(others[0], 200)), "RFC 6749 §3.3"}
+	return f.recordDeviation(address, n, nil)
+}
+
 // recordDeviation records a deviation. With Strict, the result is the deviation as an error.
 func (f *finder) recordDeviation(address string, n Finding, err error) error {
 	if f.o.Strict {

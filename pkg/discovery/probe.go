@@ -34,7 +34,7 @@ func (f *finder) requestChallenge(ctx context.Context) error {
 	if c, ok := Bearer(challenges); ok {
 		f.r.Challenge = c
 	}
-	return nil
+	return f.checkScopes(stageServer, f.r.URL, "the scope of the challenge", f.r.Challenge.Params["scope"])
 }
 
 const probeVersion = "2026-07-28"

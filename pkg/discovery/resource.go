@@ -97,7 +97,7 @@ func (f *finder) fetchResourceAt(ctx context.Context, address string) (bool, err
 		m.AuthorizationServers = []string{f.o.Issuer}
 	}
 	f.r.ResourceMetadataURL, f.r.Resource, f.r.ResourceID = address, m, m.Resource
-	return true, nil
+	return true, f.checkScopes(stageResource, address, "scopes_supported", strings.Join(m.ScopesSupported, " "))
 }
 
 // isOwnWellKnown reports whether a URL is one of the server's well-known URLs. The URL may have parameters of the server's query and one final

@@ -144,7 +144,7 @@ func newPlan(s Settings, r *discovery.Result, old credential) Plan {
 		offers = nil // a renewal requests a new ID-JAG, so it needs no refresh token and no offline_access
 	}
 	p := Plan{Grant: s.grantOrDefault(), Issuer: r.Server.Issuer, Resource: cmp.Or(s.Resource, r.ResourceID), Deviations: knownDeviations(s, r),
-		Scopes: keepScopes(chooseScopes(s.Scopes, r.Challenge.Scope(), withoutRedacted(r.Resource.ScopesSupported), offers), old, r.Server.Issuer)}
+		Scopes: keepScopes(chooseScopes(s.Scopes, r.Challenge.Scope(), scopesOf(r.Resource), offers), old, r.Server.Issuer)}
 	if s.NoResource {
 		p.Resource = ""
 	}
@@ -206,7 +206,7 @@ func scopesToRegister(d loginDraft) []string {
 	if len(d.plan.Scopes) == 0 {
 		return nil
 	}
-	if all := mergeLists(d.plan.Scopes, d.found.Resource.ScopesSupported); checkScopes(all, d.t) == nil {
+	if all := mergeLists(d.plan.Scopes, scopesOf(d.found.Resource)); checkScopes(all, d.t) == nil {
 		return all
 	}
 	return d.plan.Scopes

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"mcpauth/internal/httpx"
+	"mcpauth/pkg/discovery"
 )
 
 // chooseScopes returns the scopes of a first login: those that the user named, else those of the challenge, else those in the resource
@@ -23,6 +26,12 @@ func chooseScopes(user []string, challenge string, resource, server []string) []
 		chosen = mergeLists(chosen, []string{offlineAccess})
 	}
 	return chosen
+}
+
+// scopesOf returns the scopes in resource metadata. It leaves out words that are not scopes, and scopes from which a secret was removed.
+func scopesOf(m discovery.ResourceMetadata) []string {
+	scopes, _ := httpx.SplitScopes(joinScopes(m.ScopesSupported))
+	return withoutRedacted(scopes)
 }
 
 // keepScopes adds the scopes of the stored login to the chosen scopes, so that a later login does not lose what a step-up obtained. If the

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"mcpauth/internal/demo"
+	"mcpauth/pkg/discovery"
 )
 
 func TestChooseScopes(t *testing.T) {
@@ -31,6 +32,14 @@ func TestChooseScopes(t *testing.T) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+// A login requests only words that are scopes, although the metadata may list other texts.
+func TestScopesOfMetadata(t *testing.T) {
+	m := discovery.ResourceMetadata{ScopesSupported: []string{"read", "", "a b", "x\u2800\u2800mcpauth: forged", "write\x1b[2J", "\u00fc", "mail.read"}}
+	if got, want := scopesOf(m), []string{"read", "a", "b", "forged", "mail.read"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

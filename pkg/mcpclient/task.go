@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"mcpauth/internal/httpx"
 	"mcpauth/internal/jsonscan"
@@ -133,7 +132,7 @@ func (c *Client) newTask(tool string, raw json.RawMessage, old bool) (Task, erro
 		return t, c.protocolError("the server answers with a task that has no taskId")
 	case len(t.ID) > maxTaskID:
 		return t, c.protocolError(fmt.Sprintf("the server answers with a task whose taskId has more than %d bytes", maxTaskID))
-	case strings.HasPrefix(t.ID, "-") || strings.ContainsFunc(t.ID, func(r rune) bool { return r == ' ' || !unicode.IsPrint(r) }):
+	case strings.HasPrefix(t.ID, "-") || strings.ContainsFunc(t.ID, func(r rune) bool { return r == ' ' || httpx.IsInvisible(r) }):
 		return t, c.protocolError("the server answers with a task whose taskId is not one word, or begins with -")
 	case c.link.LoginSecrets().Holds(t.ID):
 		return t, c.protocolError("the server answers with a task whose taskId contains the access token")

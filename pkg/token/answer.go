@@ -167,7 +167,7 @@ func (e Endpoint) readScope(a *formResponse, m jsonObject) (scope string, given 
 	for _, s := range scopes {
 		switch {
 		case s == "":
-		case isPrintable(s, '!') && !strings.ContainsAny(s, `"\`):
+		case httpx.IsScope(s):
 			kept = append(kept, s)
 		default:
 			reason = "scope contains characters that are not allowed in a scope (RFC 6749 §3.3)"
