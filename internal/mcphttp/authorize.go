@@ -43,7 +43,7 @@ func (l *Link) sendAuthorized(req *http.Request, body []byte, quiet bool) (res *
 		if out.Header.Get("Authorization") == "" && l.followSlashRedirect(req, res) {
 			continue
 		}
-		unauthorized := res.StatusCode == http.StatusUnauthorized && !refusesSession(req, res) || res.StatusCode == http.StatusForbidden
+		unauthorized := res.StatusCode == http.StatusUnauthorized && !l.refusesSession(req, res) || res.StatusCode == http.StatusForbidden
 		if refused[res.StatusCode]++; !unauthorized || quiet || l.Auth == nil || refused[res.StatusCode] > maxAuthorize {
 			return res, true, nil
 		}
@@ -60,15 +60,14 @@ func (l *Link) sendAuthorized(req *http.Request, body []byte, quiet bool) (res *
 	}
 }
 
-// refusesSession reports whether a 401 response refuses the session instead of the token. Such a response has no WWW-Authenticate header
-// and contains the text "session not found".
-func refusesSession(req *http.Request, res *http.Response) bool {
+// refusesSession reports whether a 401 response refuses the session instead of the token. Such a response has no WWW-Authenticate header.
+func (l *Link) refusesSession(req *http.Request, res *http.Response) bool {
 	if req.Header.Get("Mcp-Session-Id") == "" || res.Header.Get("WWW-Authenticate") != "" {
 		return false
 	}
 	text := readText(res)
 	res.Body = io.NopCloser(strings.NewReader(text))
-	return refusalReason(res.StatusCode, Message{}, text, true, true) == UnknownSession
+	return foldText(l.newStatusError(res, text, "").Text) == lostText401
 }
 
 // followSlashRedirect accepts a redirect from the endpoint to the same URL with or without a final slash. Web frameworks redirect in this

@@ -146,7 +146,7 @@ func (l *Link) exchangeEvents(ctx context.Context, s *eventSession, r Request) O
 	}
 	o := Outcome{Status: res.StatusCode, Header: res.Header}
 	if res.StatusCode >= 300 {
-		o.classify(l.readRefusal(&o, r, res), &Session{Version: "2024-11-05", ID: s.endpoint})
+		l.readRefusal(&o, r, res, &Session{Version: "2024-11-05", ID: s.endpoint})
 		return o
 	}
 	discardBody(res.Body)

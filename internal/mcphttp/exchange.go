@@ -130,7 +130,7 @@ func (l *Link) Exchange(ctx context.Context, s *Session, r Request) Outcome {
 	}
 	o := Outcome{Status: res.StatusCode, Header: res.Header}
 	if res.StatusCode >= 300 {
-		o.classify(l.readRefusal(&o, r, res), s)
+		l.readRefusal(&o, r, res, s)
 		return o
 	}
 	l.readAnswer(ctx, s, r, res, &o)
@@ -151,10 +151,9 @@ func (l *Link) noResponseOutcome(req *http.Request, err error, written bool) Out
 	return Outcome{Kind: Lost, Err: l.networkError(req, err)}
 }
 
-// readRefusal reads a response with an error status into the outcome, and returns the server's error text. A JSON-RPC error with the id of
-// the request is the answer. A JSON-RPC error without an id is the answer if the status is below 500. For any other response the outcome
-// has a *StatusError.
-func (l *Link) readRefusal(o *Outcome, r Request, res *http.Response) string {
+// readRefusal reads a response with an error status into the outcome. A JSON-RPC error with the id of the request is the answer. A JSON-RPC
+// error without an id is the answer if the status is below 500. For any other response the outcome has a *StatusError.
+func (l *Link) readRefusal(o *Outcome, r Request, res *http.Response, s *Session) {
 	text := readText(res)
 	m, ok := Parse([]byte(text))
 	own := m.ID != nil && SameID(m.ID, r.ID) || m.ID == nil && res.StatusCode < 500
@@ -165,7 +164,7 @@ func (l *Link) readRefusal(o *Outcome, r Request, res *http.Response) string {
 	} else {
 		o.Err = e
 	}
-	return e.Code + " " + e.Text
+	o.classify(e.Code, e.Text, s)
 }
 
 // readAnswer reads a response with a 2xx status into the outcome.
@@ -180,7 +179,7 @@ func (l *Link) readAnswer(ctx context.Context, s *Session, r Request, res *http.
 			return
 		}
 		l.parseBody(o, r, res, data)
-		o.classify("", s)
+		o.classify("", "", s)
 	case r.IsRequest():
 		discardBody(res.Body)
 		o.Err = l.newStatusError(res, "", "expected application/json or text/event-stream, got "+cmp.Or(httpx.Text(l.Clean(kind), 100), "nothing"))

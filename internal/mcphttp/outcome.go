@@ -1,6 +1,7 @@
 package mcphttp
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strings"
@@ -39,6 +40,9 @@ type Outcome struct {
 	Header http.Header // header of the HTTP response
 	Answer Message     // the JSON-RPC response as the server sent it; zero if there is none
 	Err    error       // why there is no JSON-RPC response; nil if there is a response, or if the message needs none
+
+	guess  Reason // the reason that the words of the response suggest; NoReason if Reason is set
+	byText bool   // only the server's text proves Reason
 }
 
 // Codes of JSON-RPC errors that this package evaluates.
@@ -52,47 +56,25 @@ const (
 	CodeURLElicitation     = -32042 // 2025-11-25, Elicitation, URL mode
 )
 
-// refusalReason returns the reason why the request was certainly not carried out. If the request may have been carried out, refusalReason
-// returns NoReason. refusalReason accepts only the responses listed here, because a call that is carried out twice may do harm.
-//
-// errorText is the server's error text. inSession is true if the request belonged to a session of an earlier revision. hasSessionID is true
-// if the request had the header Mcp-Session-Id.
-func refusalReason(status int, answer Message, errorText string, inSession, hasSessionID bool) Reason {
-	code := answer.Code()
-	errorText = strings.ToLower(errorText)
-	about := func(s string) bool { return strings.Contains(errorText, s) }
-	ofRequest := code == CodeMethodNotFound || code == codeInvalidParams
-	switch {
-	case hasSessionID && status == http.StatusUnauthorized && about("session not found"): // sent by the Rust SDK until 2026
-		return UnknownSession
-	case status == http.StatusUnauthorized, status == http.StatusForbidden:
-		return Unauthorized
-	case code == CodeHeaderMismatch:
-		return HeaderMismatch
-	case code == CodeUnsupportedVersion:
-		return UnsupportedVersion
-	case status == http.StatusBadRequest && about("unsupported") && about("protocol") && about("version"): // 2025-11-25 requires status 400 and defines no error code
-		return UnsupportedVersion
-	case hasSessionID && status == http.StatusNotFound && (!ofRequest || about("session")):
-		return UnknownSession
-	case inSession && status == http.StatusBadRequest && !ofRequest && (about("session") || about("not initialized")): // some servers send this instead of 404, or because they now require a session
-		return UnknownSession
-	}
-	return NoReason
-}
-
-// classify sets Kind and Reason of an outcome with an HTTP response. errorText is the server's error text.
-func (o *Outcome) classify(errorText string, s *Session) {
-	o.Reason = refusalReason(o.Status, o.Answer, errorText, s.stateful(), s.ID != "")
+// classify sets Kind and Reason of an outcome with an HTTP response. code and text are the server's error code and error text.
+func (o *Outcome) classify(code, text string, s *Session) {
+	r := refusal{status: o.Status, answer: o.Answer, code: code, text: text, inSession: s.stateful(), hasSessionID: s.ID != ""}
+	o.Reason, o.byText = r.proof()
 	switch {
 	case o.Reason != NoReason:
 		o.Kind = Refused
+		return
 	case o.Answer.Raw == nil && (o.Status >= 500 || o.Status == http.StatusRequestTimeout):
 		o.Kind = Lost
 	default:
 		o.Kind = Answered
 	}
+	o.guess = r.guess()
 }
+
+// LikelyReason returns Reason or, if nothing proves that the request was not carried out, the reason that the words of the response suggest.
+// If the result is UnknownSession, the caller opens another session for the next request.
+func (o Outcome) LikelyReason() Reason { return cmp.Or(o.Reason, o.guess) }
 
 // Step is the caller's next action after an outcome.
 type Step int
@@ -116,19 +98,24 @@ func (o Outcome) RetryAfter() time.Duration {
 }
 
 // Next returns what the caller does after an outcome. If the outcome proves that the request was not carried out, the request can be sent
-// again. After a Lost outcome or status 429, only an idempotent request is sent again. Before the caller sends a request again, the caller
-// waits as long as RetryAfter says. Exchange has already handled 401 and 403.
+// again. If only the server's text is the proof, the request is sent again only if it was sent once so far. An idempotent request is also sent
+// again after a Lost outcome, after status 429, and if the words of the response suggest a reason. Before the caller sends a request again,
+// the caller waits as long as RetryAfter says. Exchange has already handled 401 and 403.
 func (o Outcome) Next(tried Tried, idempotent bool) Step {
+	reason := o.Reason
+	if idempotent {
+		reason = o.LikelyReason()
+	}
 	switch {
 	case (o.Kind == Lost || o.Status == http.StatusTooManyRequests) && idempotent && tried.Again < 2:
 		return Again
-	case o.Kind != Refused:
+	case o.byText && !idempotent && tried != Tried{}:
 		return Deliver
-	case o.Reason == UnknownSession && tried.Reopen == 0:
+	case reason == UnknownSession && tried.Reopen == 0:
 		return Reopen
-	case o.Reason == HeaderMismatch && tried.Refetch == 0:
+	case reason == HeaderMismatch && tried.Refetch == 0:
 		return Refetch
-	case o.Reason == UnsupportedVersion && tried.Switch < 2: // twice, because the server may have changed since its revision was cached
+	case reason == UnsupportedVersion && tried.Switch < 2: // twice, because the server may have changed since its revision was cached
 		return Switch
 	}
 	return Deliver
@@ -149,7 +136,7 @@ func (o Outcome) Evidence() Evidence {
 	code := o.Answer.Code()
 	switch {
 	case code == CodeUnsupportedVersion:
-		supported := string(jsonscan.Member(jsonscan.Member(o.Answer.Error, "data"), "supported"))
+		supported := supportedVersions(o.Answer)
 		switch {
 		case strings.Contains(supported, Modern):
 			return Supports

@@ -74,7 +74,7 @@ func (l *Link) readStream(ctx context.Context, s *Session, r Request, res *http.
 		e := l.readEvents(r, res.Body)
 		if e.answer.Raw != nil {
 			o.Answer = e.answer
-			o.classify("", s)
+			o.classify("", "", s)
 			return
 		}
 		if failures++; e.lastEventID != "" && e.lastEventID != last {
@@ -164,8 +164,9 @@ func (l *Link) Listen(ctx context.Context, s *Session, receive func(Message), op
 			}
 		case ok:
 			o := Outcome{Status: refused.StatusCode, Err: err}
-			o.classify(refused.Code+" "+refused.Text, s)
-			if o.Reason == UnknownSession && was {
+			o.classify(refused.Code, refused.Text, s)
+			if o.LikelyReason() == UnknownSession && was {
+				o.Kind, o.Reason = Refused, UnknownSession
 				return o
 			}
 			if !isTemporary(refused.StatusCode) {

@@ -3,6 +3,7 @@ package mcpclient
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -136,6 +137,59 @@ func TestOddAnswerToACall(t *testing.T) {
 			s.seen()
 			callText(t, client(t, s, func(c *Client) { c.CacheDir = dir }), "region", Arg{Name: "region", Value: "x"})
 			wantSeen(t, s, tt.next...)
+		})
+	}
+}
+
+// A tool runs, and its error contains words of a server that has lost the session or does not support the version. The client does not send
+// the call again, unless the tool may run twice. The next command opens another session, because the words may be true.
+func TestWordsOfATool(t *testing.T) {
+	const opened = "initialize notifications/initialized tools/call"
+	for _, tt := range []struct {
+		name     string
+		status   int
+		text     string
+		tool     string // echo is marked as read-only
+		want     string // requests of the call
+		nextWant string // requests of the next command
+	}{
+		{"a session", 400, "charged, but the receipt failed: checkout session expired", "add", "tools/call", opened},
+		{"a version", 400, "charged, but the mail failed: tls: unsupported protocol version", "add", "tools/call", "tools/list initialize notifications/initialized tools/list tools/call"},
+		{"404", 404, "receipt not found", "add", "tools/call", opened},
+		{"another error", 400, "charged, but the receipt failed", "add", "tools/call", "tools/call"},
+		{"a session, of a tool that may run twice", 400, "the checkout session expired", "echo", "tools/call " + opened, "tools/call"},
+		{"404, of a tool that may run twice", 404, "receipt not found", "echo", "tools/call " + opened, "tools/call"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newServer(t, legacy("2025-11-25", nil))
+			dir := t.TempDir()
+			c := client(t, s, func(c *Client) { c.CacheDir = dir })
+			callText(t, c, tt.tool, Arg{Name: "a", Value: "1"}, Arg{Name: "b", Value: "2"})
+			s.seen()
+			s.setFront(func(w http.ResponseWriter, r *http.Request, rpc string) bool {
+				calls := s.requests("tools/call")
+				if rpc != "tools/call" || len(calls) > 1 {
+					return false
+				}
+				var m struct{ ID json.RawMessage }
+				if err := json.Unmarshal(calls[0].body, &m); err != nil {
+					t.Error(err)
+				}
+				w.Header().Set("Content-Type", "application/json")
+				w.WriteHeader(tt.status)
+				fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"error":{"code":-32000,"message":%q}}`, m.ID, tt.text)
+				return true
+			})
+			_, err := c.Call(t.Context(), tt.tool, Arguments{Args: []Arg{{Name: "a", Value: "1"}, {Name: "b", Value: "2"}}})
+			if rpc := asRPCError(err); tt.tool == "add" && (rpc == nil || rpc.Message != tt.text) || tt.tool == "echo" && err != nil {
+				t.Errorf("%v", err)
+			}
+			wantSeen(t, s, strings.Fields(tt.want)...)
+			c.Close()
+			s.setFront(nil)
+			s.seen()
+			callText(t, client(t, s, func(c *Client) { c.CacheDir = dir }), tt.tool, Arg{Name: "a", Value: "1"}, Arg{Name: "b", Value: "2"})
+			wantSeen(t, s, strings.Fields(tt.nextWant)...)
 		})
 	}
 }

@@ -54,7 +54,6 @@ func (c *Client) requestWithRetries(ctx context.Context, w requestSpec) (mcphttp
 			tried.Again++
 		case mcphttp.Reopen:
 			tried.Reopen++
-			c.dropSession(s)
 		case mcphttp.Switch:
 			tried.Switch++
 		default:

@@ -14,10 +14,7 @@ import (
 func (c *Client) nextStep(ctx context.Context, s *clientSession, o mcphttp.Outcome, tried mcphttp.Tried, idempotent bool) (mcphttp.Step, error) {
 	step := o.Next(tried, idempotent)
 	if s.era != eraModern {
-		if step == mcphttp.Switch {
-			c.dropSession(s)
-			c.setEra(eraUnknown, "")
-		}
+		c.leaveLostSession(s, o.LikelyReason())
 		return step, nil
 	}
 	proved := c.serverEra() == eraModern
@@ -38,6 +35,19 @@ func (c *Client) nextStep(ctx context.Context, s *clientSession, o mcphttp.Outco
 		return mcphttp.Switch, nil
 	}
 	return mcphttp.Deliver, nil // the server may have carried out the call despite this answer
+}
+
+// leaveLostSession forgets a session if the server has probably lost it, or has probably changed its era. The next request then opens another
+// session, even if nothing proves that this request was not carried out.
+func (c *Client) leaveLostSession(s *clientSession, likely mcphttp.Reason) {
+	switch likely {
+	case mcphttp.UnsupportedVersion:
+		c.setEra(eraUnknown, "")
+	case mcphttp.UnknownSession:
+	default:
+		return
+	}
+	c.dropSession(s)
 }
 
 // discoverEra determines the era of a server with server/discover, a request without side effects.

@@ -157,7 +157,8 @@ func (c *conversation) runRequest(ctx context.Context, r *pendingRequest) {
 }
 
 // exchangeRequest sends a request. If the server lost the session or refused a header, the server has not carried out the request, so
-// exchangeRequest sends it again.
+// exchangeRequest sends it again. If only some words suggest that the server lost the session, exchangeRequest opens another session for the
+// next request, and sends this one again only if it may be carried out twice.
 func (c *conversation) exchangeRequest(ctx context.Context, r *pendingRequest) mcphttp.Outcome {
 	for tried := (mcphttp.Tried{}); ; {
 		s := c.sessionOf(r.Message)
@@ -166,7 +167,7 @@ func (c *conversation) exchangeRequest(ctx context.Context, r *pendingRequest) m
 			header = c.paramHeader(r.Message)
 		}
 		o := c.link.Exchange(ctx, s, mcphttp.Request{Message: r.Message, Header: header, Receive: func(m mcphttp.Message) { c.handleMessage(r, m) }})
-		switch o.Next(tried, false) {
+		switch o.Next(tried, isRepeatable(r.Method)) {
 		case mcphttp.Reopen:
 			tried.Reopen++
 			if err := c.renewSession(ctx, s, 0); err != nil {
@@ -179,6 +180,11 @@ func (c *conversation) exchangeRequest(ctx context.Context, r *pendingRequest) m
 			}
 			c.refetchTools(ctx, r.Message)
 		default:
+			if o.LikelyReason() == mcphttp.UnknownSession && tried.Reopen == 0 {
+				if err := c.renewSession(ctx, s, 0); err != nil {
+					c.log("%v", err)
+				}
+			}
 			return o
 		}
 	}
@@ -192,7 +198,7 @@ func (c *conversation) sendOneWay(ctx context.Context, m mcphttp.Message) {
 		s := c.sessionOf(m)
 		o := c.link.Exchange(ctx, s, mcphttp.Request{Message: m, Receive: func(m mcphttp.Message) { c.handleMessage(nil, m) }})
 		err := c.link.Failure(o)
-		if o.Next(tried, false) == mcphttp.Reopen && m.Method != "" && m.Method != "notifications/initialized" {
+		if o.Next(tried, isRepeatable(m.Method)) == mcphttp.Reopen && m.Method != "" && m.Method != "notifications/initialized" {
 			tried.Reopen++
 			if err = c.renewSession(ctx, s, 0); err == nil {
 				continue
@@ -203,6 +209,12 @@ func (c *conversation) sendOneWay(ctx context.Context, m mcphttp.Message) {
 		}
 		return
 	}
+}
+
+// isRepeatable reports whether a request may be carried out twice without harm. A call of a tool may not, and neither may an unknown method.
+func isRepeatable(method string) bool {
+	return strings.HasSuffix(method, "/list") || strings.HasPrefix(method, "notifications/") || slices.Contains([]string{"initialize", "ping", "server/discover",
+		"resources/read", "resources/subscribe", "resources/unsubscribe", "prompts/get", "completion/complete", "logging/setLevel", "tasks/get", "tasks/result"}, method)
 }
 
 func orResponse(method string) string {

@@ -103,6 +103,50 @@ func TestLostSession(t *testing.T) {
 	}
 }
 
+// A tool runs, and its error contains words of a server that has lost the session. The proxy passes the error on and does not send the call
+// again. It opens another session for the next request, because the words may be true. A list is requested again.
+func TestWordsOfATool(t *testing.T) {
+	for _, tt := range []struct {
+		status        int
+		id, text      string
+		method        string
+		sent          int    // requests with this method
+		hears         string // the answer to the program
+		sessionsAfter int
+	}{
+		{400, "10", "charged, but the receipt failed: checkout session expired", "tools/call", 1, `"message":"charged`, 2},
+		{400, "null", "charged, but the receipt failed: checkout session expired", "tools/call", 1, `"message":"charged`, 2},
+		{404, "10", "receipt not found", "tools/call", 1, `"message":"receipt not found"`, 2},
+		{400, "10", "charged, but the receipt failed", "tools/call", 1, `"message":"charged`, 1},
+		{400, "10", "Bad Request: No valid session ID provided", "x/unknown", 1, `"message":"Bad Request`, 2},
+		{400, "null", "Bad Request: No valid session ID provided", "tools/call", 2, `"result"`, 2},
+		{400, "10", "unknown session", "tools/list", 2, `"result"`, 2},
+		{404, "10", "gone", "resources/read", 2, `"result"`, 2},
+	} {
+		f, refused := &forgetful{status: 404}, atomic.Bool{}
+		s := newServer(t, func(w http.ResponseWriter, r *http.Request, m mcphttp.Message) {
+			if m.Method == tt.method && refused.CompareAndSwap(false, true) {
+				say(w, jsonType, tt.status, fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"error":{"code":-32000,"message":%q}}`, tt.id, tt.text))
+				return
+			}
+			f.serve(w, r, m)
+		})
+		k := talk(t, s.proxy())
+		k.greets()
+		k.say(fmt.Sprintf(`{"jsonrpc":"2.0","id":10,"method":%q,"params":{"name":"x"}}`, tt.method))
+		k.hears(tt.hears)
+		k.say(call("11", "x"))
+		k.hears(`"id":11,"result"`)
+		sent := len(s.seen(tt.method))
+		if tt.method == "tools/call" {
+			sent-- // the call with id 11
+		}
+		if n := len(s.seen("initialize")); sent != tt.sent || n != tt.sessionsAfter {
+			t.Errorf("%d %s, %s %q: sent %d times, %d sessions", tt.status, tt.method, tt.id, tt.text, sent, n)
+		}
+	}
+}
+
 // If many concurrent requests find the session lost, the proxy opens only one new session.
 func TestLostSessionOnce(t *testing.T) {
 	f := &forgetful{status: 404}
