@@ -77,6 +77,7 @@ func errorTable() []errorRow {
 		{isAny(discovery.ErrNotNamed), exitSecurity, "security", namedHint},
 		{isAny(callback.ErrState), exitSecurity, "security", suggestLogin("start over: ", "--print-url")},
 		{isAny(flow.ErrIssuerChanged), exitSecurity, "security", suggestLogin("if you know that the server moved: ", "--accept-new-issuer")},
+		{isA[*token.UnnamedIssuerError], exitSecurity, "security", hintFrom(issuerHint)},
 		{both(isAny(flow.ErrIdentityProvider), isAny(token.ErrAudience, token.ErrIDToken, discovery.ErrIssuer, callback.ErrIssuer)), exitSecurity, "security", fixedHint(administrator)},
 		{isAny(token.ErrIDToken), exitSecurity, "security", fixedHint(administrator)},
 		{isAny(flow.ErrMoved), exitSecurity, "security", fixedHint("start the command again: it then uses the new address")},

@@ -125,6 +125,7 @@ func TestExplain(t *testing.T) {
 		{"spent grant", flow.ErrMaybeSpent, 4, "invalid_grant"},
 		{"scope", &flow.ScopeError{Scopes: []string{"a"}}, 4, "insufficient_scope"},
 		{"audience", oauth.ErrAudience, 7, "security"},
+		{"token endpoint as audience", &oauth.UnnamedIssuerError{}, 7, "security"},
 		{"forbidden", flow.ErrForbidden, 4, "access_denied"},
 		{"no answer", flow.ErrNoAnswer, 4, "auth_failed"},
 		{"denied by the user", &callback.AuthorizationError{Code: "access_denied"}, 4, "access_denied"},

@@ -239,6 +239,11 @@ func namedHint(a hintInput) string {
 	return "if you know that the server moved there: " + a.withoutSecrets().loginLine(flags...)
 }
 
+// issuerHint suggests a login that names the issuer whose token endpoint is on another origin.
+func issuerHint(a hintInput, e *token.UnnamedIssuerError) string {
+	return "if you know that this token endpoint belongs to this authorization server: " + a.loginLine("--issuer", e.Issuer)
+}
+
 // movedHint suggests a login to the URL to which the server redirects.
 func movedHint(a hintInput) string {
 	e, ok := errors.AsType[*discovery.Error](a.err)

@@ -128,6 +128,9 @@ func mishaps() []mishap {
 		{name: "the callback port is in use", rows: "callback.ErrPortInUse", args: login("--callback-port", "PORT", "--name", "m"), exit: 4, code: "auth_failed", hint: "mcpauth login SERVER --name m$"},
 
 		// The token endpoint.
+		{name: "the assertion names a token endpoint on another origin", rows: "token.UnnamedIssuerError", words: []string{"metadata:set.token_endpoint=ELSEWHERE-ORIGIN/token"},
+			spoil: func(t *testing.T, u *unlucky) { u.file(t, "assertion", u.elsewhere.AssertionForEndpoint()) },
+			args:  login("--grant", "jwt_bearer", "--client-id", "demo-public", "--assertion-file", "HOME/assertion", "--resource", "ELSEWHERE"), exit: 7, code: "security", hint: "--resource ELSEWHERE --issuer ISSUER$", goesOn: true},
 		{name: "the resource parameter is refused", rows: "token.Error callback.AuthorizationError", words: []string{"resource=refuse"}, args: login("--name", "m"), exit: 4, code: "auth_failed", hint: "--name m --no-resource"},
 		{name: "the authorization code is refused", rows: "token.Error", words: []string{"token:refused-code"}, args: login(), exit: 4, code: "auth_failed", hint: "only the server's operator", nothing: true},
 		{name: "the authorization code has expired", rows: "token.Error", words: []string{"token:invalid_grant,n=1"}, args: login("--name", "m"), exit: 4, code: "invalid_grant", hint: "mcpauth login SERVER --name m$"},
@@ -325,6 +328,7 @@ type unlucky struct {
 	names       *strings.Replacer // replaces the placeholders in commands
 	plain       *strings.Replacer // replaces the addresses in messages by placeholders
 	provider    *demo.Server      // an identity provider
+	elsewhere   *demo.Server      // another server
 	full        bool              // stdout cannot be written
 	interrupted bool
 }
@@ -419,14 +423,14 @@ func newUnlucky(t *testing.T, o demo.Options) *unlucky {
 	}
 	t.Cleanup(func() { taken.Close() })
 	_, port, _ := net.SplitHostPort(taken.Addr().String())
-	u := &unlucky{stranger: newStranger(t, quirk{options: o})}
+	u := &unlucky{stranger: newStranger(t, quirk{options: o}), elsewhere: elsewhere}
 	if u.provider, err = demo.StartProvider(u.Server, demo.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(u.provider.Close)
 	u.env["MCPAUTH_CONFIG"] = filepath.Join(u.env["HOME"], "config.json")
 	u.file(t, "config.json", `{"mcpServers":{}}`)
-	u.names = strings.NewReplacer("SERVER", u.URL(), "ISSUER", u.Issuer(), "ELSEWHERE", elsewhere.URL(), "PROVIDER", u.provider.Issuer(), "PORT", port, "HOME", u.env["HOME"])
+	u.names = strings.NewReplacer("SERVER", u.URL(), "ISSUER", u.Issuer(), "ELSEWHERE-ORIGIN", elsewhere.Origin(), "ELSEWHERE", elsewhere.URL(), "PROVIDER", u.provider.Issuer(), "PORT", port, "HOME", u.env["HOME"])
 	u.plain = strings.NewReplacer(u.Origin(), "https://mcp.example.com", elsewhere.Origin(), "https://mcp2.example.com", u.provider.Origin(), "https://idp.example.com", port, "43117", u.env["HOME"], "/home/me",
 		strings.TrimPrefix(u.Origin(), "http://"), "mcp.example.com")
 	return u

@@ -78,7 +78,7 @@ func (s *Server) redeemAssertion(t *tokenRequest) (*tokenAnswer, *oauthError) {
 	if err != nil {
 		return nil, refuse("invalid_grant", "the assertion: %v", err)
 	}
-	if !slices.Contains(c.Audience, t.issuer) {
+	if !slices.Contains(c.Audience, t.issuer) && !slices.Contains(c.Audience, s.Issuer()+"/token") {
 		return nil, refuse("invalid_grant", "the assertion is for %q, expected %q", []string(c.Audience), t.issuer)
 	}
 	switch {
@@ -136,6 +136,11 @@ func (s *Server) claimsFor(issuer, subject, audience string, ttl time.Duration) 
 // "demo-user" and a zero ttl five minutes. With a negative ttl, the JWT has expired.
 func (s *Server) Assertion(subject string, ttl time.Duration) string {
 	return s.sign("JWT", s.claimsFor(s.asOrigin+"/workload", subject, s.Issuer(), ttl))
+}
+
+// AssertionForEndpoint is Assertion with the token endpoint as its audience, which RFC 7523 §3 allows.
+func (s *Server) AssertionForEndpoint() string {
+	return s.sign("JWT", s.claimsFor(s.asOrigin+"/workload", "", s.Issuer()+"/token", 0))
 }
 
 // IDToken returns an ID token that the token endpoint at IDP exchanges for an ID-JAG.

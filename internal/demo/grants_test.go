@@ -72,6 +72,10 @@ func TestWorkloadAssertion(t *testing.T) {
 	if !u.works() || m["refresh_token"] != nil {
 		t.Errorf("assertion: %v", m)
 	}
+	form.Set("assertion", s.AssertionForEndpoint())
+	if _, m := u.post("/token", form); m["access_token"] == nil {
+		t.Errorf("assertion for the token endpoint: %v", m)
+	}
 	for name, assertion := range map[string]string{"expired": s.Assertion("robot", -time.Minute), "ID token": s.IDToken("robot", 0), "nothing": "x"} {
 		form.Set("assertion", assertion)
 		if _, m := u.post("/token", form); m["error"] != "invalid_grant" {

@@ -28,8 +28,11 @@ var ErrAssertionExpired = errors.New("the assertion has expired")
 //	exec:COMMAND     output of a command, whose words are separated by spaces; no shell runs
 //	github-actions   the OIDC token of a GitHub Actions job, with the issuer as audience
 func AssertionSources() []string {
-	return []string{"file:FILE", "env:VAR", "exec:COMMAND", "github-actions"}
+	return []string{"file:FILE", "env:VAR", "exec:COMMAND", fromActions}
 }
+
+// fromActions is the source of an assertion that the runner of GitHub Actions issues.
+const fromActions = "github-actions"
 
 const (
 	commandLimit = 20 * time.Second // time limit of a command that prints an assertion
@@ -45,7 +48,7 @@ func (c *Client) checkAssertion(s Settings) error {
 	}
 	kind, rest, _ := strings.Cut(s.Assertion, ":")
 	switch {
-	case (kind == "env" || kind == "exec") && strings.TrimSpace(rest) != "", s.Assertion == "github-actions":
+	case (kind == "env" || kind == "exec") && strings.TrimSpace(rest) != "", s.Assertion == fromActions:
 		return nil
 	}
 	return fmt.Errorf("%w: the source of an assertion must be %s, not %q", ErrOptions, strings.Join(AssertionSources(), ", "), s.Assertion)
@@ -53,7 +56,7 @@ func (c *Client) checkAssertion(s Settings) error {
 
 // assertionVariable returns the name of the environment variable with the assertion, or with a secret for fetching the assertion.
 func (s Settings) assertionVariable() string {
-	if s.Assertion == "github-actions" {
+	if s.Assertion == fromActions {
 		return "ACTIONS_ID_TOKEN_REQUEST_TOKEN"
 	}
 	name, ok := strings.CutPrefix(s.Assertion, "env:")

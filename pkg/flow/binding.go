@@ -43,14 +43,11 @@ const hashRounds = 200_000
 // minPart is the minimum length of a secret part in bytes. A shorter part could be a word that several secrets contain.
 const minPart = 8
 
-// unusedURL is a URL that no authorization server can have.
-const unusedURL = "https://nobody.invalid"
-
 // userSecret is a secret of the user that authenticates at an authorization server. The recipient is the issuer of the server that would
 // receive the secret. If the issuer of an identity provider is unknown, the recipient is the token endpoint.
 type userSecret struct{ what, value, recipient string }
 
-// userSecrets returns the secrets and private keys of the user that a login would use.
+// userSecrets returns the secrets and private keys of the user that a login would use, without its assertion.
 func (c *Client) userSecrets(ctx context.Context, t Target, issuer string) ([]userSecret, error) {
 	var all []userSecret
 	if t.ClientSecret != "" {
@@ -79,23 +76,22 @@ func (c *Client) userSecrets(ctx context.Context, t Target, issuer string) ([]us
 		}
 		all = append(all, userSecret{what: "ID token", value: assertionID(id), recipient: place})
 	}
-	if t.grantOrDefault() == GrantJWTBearer && t.Assertion != "github-actions" { // a GitHub Actions token is only valid for its audience, the issuer
-		assertion, err := c.unexpiredAssertion(ctx, t.Settings, issuer)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, assertionSecrets(t.Settings, assertion, issuer)...)
-	}
 	return all, nil
 }
 
-// assertionSecrets returns the secret that binds an assertion. The result is empty if the assertion names its server, because CheckAudience
-// refuses any other server.
-func assertionSecrets(s Settings, assertion, issuer string) []userSecret {
-	if s.Assertion == "github-actions" || token.CheckAudience(assertion, unusedURL, unusedURL) != nil {
-		return nil
+// assertionFor returns an assertion that the credential's authorization server may receive, and the secret that binds the assertion. There is no
+// such secret if the assertion names its issuer, because CheckAudience refuses it at any other issuer.
+func (c *Client) assertionFor(ctx context.Context, cred credential) (assertion string, bound []userSecret, err error) {
+	if assertion, err = c.unexpiredAssertion(ctx, cred.Settings, cred.Issuer); err != nil {
+		return "", nil, err
 	}
-	return []userSecret{{what: "assertion", value: assertionID(assertion), recipient: issuer}}
+	if err := token.CheckAudience(assertion, cred.Issuer, cred.Endpoints.Token, cred.isIssuerNamed()); err != nil {
+		return "", nil, err
+	}
+	if cred.Settings.Assertion == fromActions || token.NamesIssuer(assertion, cred.Issuer) {
+		return assertion, nil, nil
+	}
+	return assertion, []userSecret{{what: "assertion", value: assertionID(assertion), recipient: cred.Issuer}}, nil
 }
 
 // assertionID identifies an assertion by its issuer and subject, because platforms replace assertions every few minutes. The argument must
@@ -116,6 +112,22 @@ func (c *Client) bindSecrets(ctx context.Context, t Target, issuer string, o Log
 		return err
 	}
 	return c.bindEach(ctx, t.URL, issuer, secrets, o, record)
+}
+
+// bindLogin binds the secrets of a login, immediately before a request that may contain them. cred is the new credential without its tokens.
+func (c *Client) bindLogin(ctx context.Context, t Target, cred credential, o LoginOptions) error {
+	secrets, err := c.userSecrets(ctx, t.forClient(cred.Client), cred.Issuer)
+	if err != nil {
+		return err
+	}
+	if cred.Grant == GrantJWTBearer && cred.Settings.Assertion != fromActions { // a GitHub Actions token is only valid for its audience, the issuer
+		_, bound, err := c.assertionFor(ctx, cred)
+		if err != nil {
+			return stage("token request", err)
+		}
+		secrets = append(secrets, bound...)
+	}
+	return c.bindEach(ctx, t.URL, cred.Issuer, secrets, o, true)
 }
 
 // bindKey binds the client key of a credential. The key's file may have changed since the login.

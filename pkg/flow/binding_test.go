@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"mcpauth/internal/demo"
+	"mcpauth/pkg/dcr"
 	"mcpauth/pkg/keystore"
 )
 
@@ -89,7 +90,7 @@ func TestFilesAreBound(t *testing.T) {
 		}
 	}
 	bind := func(target Target, issuer string, accept bool) error {
-		return b.c.bindSecrets(context.Background(), target, issuer, LoginOptions{AcceptNewIssuer: accept}, true)
+		return b.c.bindLogin(context.Background(), target, loginAt(target, issuer), LoginOptions{AcceptNewIssuer: accept})
 	}
 	key := Target{URL: "https://a", Settings: Settings{ClientID: "c", ClientKeyFile: file}}
 	keyText := newKeyText(t)
@@ -135,6 +136,16 @@ func TestFilesAreBound(t *testing.T) {
 			t.Errorf("the provider's, as %s: %v", what, err)
 		}
 	}
+}
+
+// loginAt returns the new credential of a login at an authorization server whose token endpoint is /token.
+func loginAt(target Target, issuer string) credential {
+	method := ""
+	if target.ClientKeyFile != "" {
+		method = keyMethod
+	}
+	return credential{Server: target.URL, Grant: target.grantOrDefault(), Issuer: issuer, Settings: target.Settings, Client: dcr.Client{AuthMethod: method},
+		Endpoints: storedEndpoints{Token: issuer + "/token"}}
 }
 
 // newKeyText returns a new private key in PEM.

@@ -52,13 +52,20 @@ func TestUnsentSecretIsNotBound(t *testing.T) {
 	if err := os.WriteFile(file, []byte(jwtOf(`{"alg":"ES256"}`, `{"iss":"i","sub":"s","exp":1}`)), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	foreign := filepath.Join(t.TempDir(), "foreign")
+	if err := os.WriteFile(foreign, []byte(jwtOf(`{"alg":"ES256"}`, `{"iss":"i","sub":"s","aud":"https://other.example"}`)), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	refused := errors.New("refused")
 	for name, tt := range map[string]struct {
 		change func(*Settings)
 		want   error
 	}{
-		"DPoP is not offered":  {func(s *Settings) { s.Grant, s.DPoP = GrantClientCredentials, DPoPAlways }, ErrUnsupported},
-		"nobody approves":      {func(*Settings) {}, ErrNoAnswer},
+		"DPoP is not offered": {func(s *Settings) { s.Grant, s.DPoP = GrantClientCredentials, DPoPAlways }, ErrUnsupported},
+		"nobody approves":     {func(*Settings) {}, ErrNoAnswer},
+		"an assertion for another server": {func(s *Settings) {
+			*s = Settings{Grant: GrantJWTBearer, AssertionFile: foreign, ClientID: "demo-basic", ClientSecret: "demo-cs-basic"}
+		}, token.ErrAudience},
 		"an expired assertion": {func(s *Settings) { *s = Settings{Grant: GrantJWTBearer, AssertionFile: file} }, ErrAssertionExpired},
 		"a moved assertion file": {func(s *Settings) {
 			*s = Settings{Grant: GrantJWTBearer, AssertionFile: file, ApprovedFiles: map[string]string{file: "/moved"}}
@@ -80,7 +87,7 @@ func TestUnsentSecretIsNotBound(t *testing.T) {
 				t.Errorf("%d secrets are bound", n)
 			}
 			// Not even a check of a moved file reads the file.
-			if _, err := b.c.userSecrets(ctx, b.t, "https://as.example"); b.t.ApprovedFiles != nil && !errors.Is(err, refused) {
+			if err := b.c.bindLogin(ctx, b.t, loginAt(b.t, "https://as.example"), LoginOptions{}); b.t.ApprovedFiles != nil && !errors.Is(err, refused) {
 				t.Errorf("the secrets of the login: %v", err)
 			}
 			b.counts(t, map[string]int{"token": 0})
@@ -222,7 +229,7 @@ func TestRenewalReadsAnotherSecret(t *testing.T) {
 		if honest.IDP.TokenEndpoint != "" {
 			honest.IDP.TokenEndpoint = "https://idp.example/token"
 		}
-		if err := c.bindSecrets(ctx, honest, "https://as.honest.example", LoginOptions{}, true); err != nil {
+		if err := c.bindLogin(ctx, honest, loginAt(honest, "https://as.honest.example"), LoginOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		cred := credential{Server: b.t.URL, Issuer: b.Issuer(), Grant: honest.Grant, Settings: tt.settings(file), Endpoints: storedEndpoints{Token: b.Issuer() + "/token"},

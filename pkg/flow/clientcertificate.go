@@ -38,7 +38,7 @@ func (c *Client) endpointHTTP(t Target, issuer string) (*http.Client, error) {
 // endpoint's host must be the host of the issuer or of the MCP server, or a subdomain of one of them. Without this rule, a malicious server
 // could name an endpoint of a third party, which would treat mcpauth's request as a request of the certificate's owner.
 func (s Settings) mayReceiveCertificate(u *url.URL, issuer, server string) bool {
-	return s.Issuer != "" && !s.IssuerOfProject && discovery.SameIssuer(s.Issuer, issuer) || isInDomainOf(u, issuer) || isInDomainOf(u, server)
+	return s.namesIssuer(issuer) || isInDomainOf(u, issuer) || isInDomainOf(u, server)
 }
 
 // isInDomainOf reports whether the host of u is the host of address, or a subdomain of that host.

@@ -37,6 +37,8 @@ type credential struct {
 	Issuer    string          `json:"issuer,omitempty"` // Endpoints, Client and Token belong to this issuer
 	Endpoints storedEndpoints `json:"endpoints,omitzero"`
 
+	AcceptedIssuer string `json:"accepted_issuer,omitempty"` // issuer that the user accepted at a login, see LoginOptions.AcceptNewIssuer; empty: none
+
 	Client     dcr.Client   `json:"client,omitzero"`
 	NextClient *dcr.Client  `json:"next_client,omitempty"` // client that an unfinished login registered; the next login uses it
 	OldClients []dcr.Client `json:"old_clients,omitempty"` // registrations that pending logins may still use, newest first; a later login or Logout deletes them
@@ -228,6 +230,11 @@ func (c credential) replacedTokens(old credential) (toStore, toRevoke []retiredT
 // target describes the server and the settings of a stored login.
 func (c credential) target() Target {
 	return Target{URL: c.Server, Profile: c.Profile, Settings: c.Settings}
+}
+
+// isIssuerNamed reports whether the user named or accepted the issuer. A renewal depends on this as much as a login.
+func (c credential) isIssuerNamed() bool {
+	return c.Settings.namesIssuer(c.Issuer) || c.AcceptedIssuer != "" && discovery.SameIssuer(c.AcceptedIssuer, c.Issuer)
 }
 
 // effectiveSettings returns the settings with which a new login would equal the stored one: the user's settings and, where the user has

@@ -117,14 +117,11 @@ func (c *Client) nonInteractiveToken(ctx context.Context, e token.Endpoint, cred
 	case GrantClientCredentials:
 		return e.ClientCredentials(ctx, scope)
 	case GrantJWTBearer:
-		assertion, err := c.unexpiredAssertion(ctx, cred.Settings, cred.Issuer)
+		assertion, bound, err := c.assertionFor(ctx, cred)
 		if err != nil {
 			return token.Token{}, err
 		}
-		if err := token.CheckAudience(assertion, cred.Issuer, cred.Endpoints.Token); err != nil {
-			return token.Token{}, err
-		}
-		if err := c.bindEach(ctx, cred.Server, cred.Issuer, assertionSecrets(cred.Settings, assertion, cred.Issuer), LoginOptions{}, true); err != nil {
+		if err := c.bindEach(ctx, cred.Server, cred.Issuer, bound, LoginOptions{}, true); err != nil {
 			return token.Token{}, err
 		}
 		return e.JWTBearer(ctx, assertion, scope)

@@ -47,7 +47,7 @@ type loginDraft struct {
 	found *discovery.Result
 	plan  Plan
 	notes *deviationList
-	bind  func(context.Context, dcr.Client) error // binds the secrets of the login, see bindSecrets; called before each request that may contain one
+	bind  func(context.Context, credential) error // binds the secrets of the login, see bindLogin; called before each request that may contain one
 
 	inCall bool   // a Handler started this login during a request
 	nonce  string // OpenID Connect nonce for an identity provider; empty: not sent
@@ -217,9 +217,7 @@ func (c *Client) prepareLogin(ctx context.Context, t Target, o LoginOptions, old
 	if err := checkSameIssuer(d); err != nil {
 		return d, err
 	}
-	d.bind = func(ctx context.Context, client dcr.Client) error {
-		return c.bindSecrets(ctx, t.forClient(client), d.found.Server.Issuer, o, true)
-	}
+	d.bind = func(ctx context.Context, cred credential) error { return c.bindLogin(ctx, t, cred, o) }
 	if !t.grantOrDefault().nonInteractive() || t.IDP.Issuer != "" { // fail before a browser opens; a login without a user calls d.bind at once
 		if err := c.bindSecrets(ctx, t, d.found.Server.Issuer, o, false); err != nil {
 			return d, err
@@ -266,7 +264,10 @@ func (c *Client) newTokenRequest(ctx context.Context, d loginDraft, redirectURI 
 	}
 	s := d.t.Settings
 	x.cred = credential{Server: d.t.URL, Moved: movedURL(d), Profile: d.t.Profile, Resource: d.plan.Resource, Grant: d.plan.Grant, Issuer: d.plan.Issuer,
-		Endpoints: endpoints(d.found.Server), Client: client, Settings: s, Scopes: d.plan.Scopes, LoginAt: d.began, Deviations: codes}
+		Endpoints: endpoints(d.found.Server), AcceptedIssuer: d.old.AcceptedIssuer, Client: client, Settings: s, Scopes: d.plan.Scopes, LoginAt: d.began, Deviations: codes}
+	if d.o.AcceptNewIssuer {
+		x.cred.AcceptedIssuer = d.plan.Issuer
+	}
 	if d.nonce != "" {
 		x.cred.OpenID, x.keep = &idTokenClaims{Nonce: d.nonce}, c.storeProviderLogin
 	}

@@ -13,7 +13,6 @@ import (
 
 	"mcpauth/internal/task"
 	"mcpauth/pkg/callback"
-	"mcpauth/pkg/dcr"
 	"mcpauth/pkg/keystore"
 	"mcpauth/pkg/token"
 )
@@ -118,8 +117,8 @@ func (c *Client) finishAlone(k *job, t Target, state, answer string) (credential
 	bound, o := p.Credential.target(), LoginOptions{AcceptNewIssuer: p.AcceptNewIssuer, IssuerGiven: p.IssuerGiven}
 	bound.SecretParts = p.SecretParts
 	cred, err := c.requestTokens(k, tokenRequest{t: t, cred: p.Credential, methods: p.AuthMethods, notes: &deviationList{}, stage: "token exchange", limit: redeemLimit, keep: c.storeLogin,
-		bind: func(ctx context.Context, client dcr.Client) error {
-			if err := c.bindSecrets(ctx, bound.forClient(client), p.Credential.Issuer, o, true); err != nil {
+		bind: func(ctx context.Context, cred credential) error {
+			if err := c.bindLogin(ctx, bound, cred, o); err != nil {
 				return err
 			}
 			_, err := c.loadUnspent(ctx, t, state)

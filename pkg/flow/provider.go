@@ -96,7 +96,7 @@ func (c *Client) signInByBrowser(k *job, d loginDraft) (*credential, error) {
 	c.progress("identity provider " + server.Issuer)
 	p := loginDraft{t: Target{URL: d.t.URL, Profile: d.t.Profile}, o: LoginOptions{Timeout: d.o.Timeout, Paste: d.o.Paste}, old: d.old.providerLogin(), began: d.began,
 		found: &discovery.Result{Server: server}, notes: d.notes, nonce: rand.Text(),
-		bind: func(ctx context.Context, _ dcr.Client) error {
+		bind: func(ctx context.Context, _ credential) error {
 			return c.bindSecrets(ctx, Target{URL: d.t.URL, Settings: Settings{IDP: i}}, "", d.o, true)
 		},
 		plan: Plan{Grant: GrantCode, Issuer: server.Issuer, Scopes: []string{"openid", offlineAccess}}}
@@ -174,7 +174,7 @@ func (c *Client) identityAssertion(ctx context.Context, cred credential, scope s
 		return "", wrapProviderError(err)
 	}
 	assertion := string(tok.AccessToken)
-	err = token.CheckIDJAG(assertion, cred.Issuer, cred.Endpoints.Token)
+	err = token.CheckIDJAG(assertion, cred.Issuer, cred.Endpoints.Token, cred.isIssuerNamed())
 	if err != nil && !errors.Is(err, token.ErrAudience) { // an ID-JAG without readable audiences could be for another server
 		err = fmt.Errorf("%w: the ID-JAG is %w", token.ErrMalformed, err)
 	}

@@ -19,7 +19,7 @@ func (c *Client) pushRequest(ctx context.Context, d loginDraft, cred *credential
 	if s.PushedAuthorizationRequestURL == "" || openedLater && !s.RequirePushedAuthorizationRequests {
 		return params, nil
 	}
-	if err := d.bind(ctx, cred.Client); err != nil {
+	if err := d.bind(ctx, *cred); err != nil {
 		return nil, err
 	}
 	pushed, err := withEitherAuthMethod(ctx, c, cred, s.TokenEndpointAuthMethodsSupported, d.notes, func(e token.Endpoint) (token.Pushed, error) {

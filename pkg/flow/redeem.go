@@ -38,7 +38,7 @@ type tokenRequest struct {
 	reused  bool       // the client was registered by an earlier login
 	methods []string   // client authentication methods that the metadata lists
 	notes   *deviationList
-	bind    func(context.Context, dcr.Client) error // see loginDraft
+	bind    func(context.Context, credential) error // see loginDraft
 	stage   string                                  // name of the stage in errors
 	limit   time.Duration                           // time limit of the request
 	keep    func(context.Context, tokenRequest, token.Token) (stored, replaced credential, err error)
@@ -62,7 +62,7 @@ func (c *Client) requestTokens(k *job, x tokenRequest) (credential, error) {
 		}
 	}
 	defer func() { unlock() }()
-	if err := x.bind(k.Context, x.cred.Client); err != nil {
+	if err := x.bind(k.Context, x.cred); err != nil {
 		return credential{}, err
 	}
 	ctx, done, err := spend(k, x.cred, x.limit)

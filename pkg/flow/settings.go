@@ -11,6 +11,7 @@ import (
 
 	"mcpauth/internal/httpx"
 	"mcpauth/pkg/dcr"
+	"mcpauth/pkg/discovery"
 )
 
 // Secret is a string that package fmt does not print.
@@ -26,7 +27,7 @@ type Settings struct {
 	ClientMetadataURL string   `json:"client_metadata_url,omitempty"` // URL of a client ID metadata document; empty: none
 	ClientKeyFile     string   `json:"client_key_file,omitempty"`     // private key for private_key_jwt, PEM or JWK; read again for every token request
 	Issuer            string   `json:"issuer,omitempty"`              // authorization server to use; empty: the first usable one in the resource metadata
-	IssuerOfProject   bool     `json:"issuer_of_project,omitempty"`   // a stranger's configuration file named Issuer, which then receives no client certificate outside its own host
+	IssuerOfProject   bool     `json:"issuer_of_project,omitempty"`   // a stranger's configuration file named Issuer, which is then not trusted like an issuer that the user names, see namesIssuer
 	Scopes            []string `json:"scopes,omitempty"`              // empty: those that the server requests
 	CallbackHost      string   `json:"callback_host,omitempty"`       // 127.0.0.1 or localhost; empty: 127.0.0.1
 	CallbackPort      int      `json:"callback_port,omitempty"`       // 0: the port of the stored registration, or else a free port
@@ -99,6 +100,11 @@ func (s Settings) grantOrDefault() Grant { return cmp.Or(s.Grant, GrantCode) }
 // namesClient reports whether the settings name a client.
 func (s Settings) namesClient() bool {
 	return s.ClientID != "" || s.ClientSecret != "" || s.ClientMetadataURL != "" || s.ClientKeyFile != ""
+}
+
+// namesIssuer reports whether the user named an issuer, with a flag or in their own configuration. An issuer in a project's file does not count.
+func (s Settings) namesIssuer(issuer string) bool {
+	return s.Issuer != "" && !s.IssuerOfProject && discovery.SameIssuer(s.Issuer, issuer)
 }
 
 // allowsDeviations reports whether the settings allow a deviation that Strict forbids.

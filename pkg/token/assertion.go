@@ -42,22 +42,36 @@ func Claims(text string) (map[string]json.RawMessage, error) {
 	return all[1], nil
 }
 
+// UnnamedIssuerError is ErrAudience for an assertion that names the token endpoint, if only metadata says that this token endpoint belongs to
+// the authorization server. If the user names the issuer, the assertion is allowed.
+type UnnamedIssuerError struct{ Audience, Issuer string }
+
+func (e *UnnamedIssuerError) Error() string {
+	return fmt.Sprintf("%v: aud names the token endpoint %q, which is not on the origin of the authorization server %q (RFC 7523 §3)", ErrAudience, e.Audience, e.Issuer)
+}
+
+func (e *UnnamedIssuerError) Unwrap() error { return ErrAudience }
+
 // CheckAudience returns ErrAudience if an assertion is for another server (RFC 7523 §3). A server that receives an assertion for another
 // server could use the assertion there. Every URL and host name in aud must be that of the authorization server, because a server accepts
 // an assertion if any audience matches. CheckAudience ignores an audience that names no server, such as api://NAME. A URI with a
 // host and another scheme, such as spiffe://prod/vault, is refused, because it names a server, and no metadata says that this is the
 // authorization server.
-func CheckAudience(assertion, issuer, endpoint string) error {
+//
+// A hostile authorization server can name the token endpoint of an honest one as its own. The honest server would accept an assertion for
+// this token endpoint, and the MCP server would receive the honest server's access token. A token endpoint on another origin than the
+// issuer is therefore an audience only if issuerNamed is true: the user named the issuer, or accepted it.
+func CheckAudience(assertion, issuer, endpoint string, issuerNamed bool) error {
 	c, err := Claims(assertion)
 	if err != nil {
 		return err
 	}
-	return checkAudiences(parseAudiences(c["aud"]), issuer, endpoint)
+	return checkAudiences(parseAudiences(c["aud"]), issuer, endpoint, issuerNamed)
 }
 
 // CheckIDJAG is CheckAudience for an ID-JAG, which must have an audience (Identity Assertion JWT Authorization Grant §3.1). Without an
 // audience, any authorization server could use the ID-JAG.
-func CheckIDJAG(assertion, issuer, endpoint string) error {
+func CheckIDJAG(assertion, issuer, endpoint string, issuerNamed bool) error {
 	c, err := Claims(assertion)
 	if err != nil {
 		return err
@@ -66,13 +80,24 @@ func CheckIDJAG(assertion, issuer, endpoint string) error {
 	if len(all) == 0 {
 		return fmt.Errorf("%w: aud is missing, expected %q", ErrAudience, issuer)
 	}
-	return checkAudiences(all, issuer, endpoint)
+	return checkAudiences(all, issuer, endpoint, issuerNamed)
 }
 
-func checkAudiences(all []string, issuer, endpoint string) error {
+// NamesIssuer reports whether an audience of an assertion is the issuer or a URL below the issuer. CheckAudience refuses such an assertion at
+// every other issuer.
+func NamesIssuer(assertion, issuer string) bool {
+	c, _ := Claims(assertion)
+	return slices.ContainsFunc(parseAudiences(c["aud"]), func(audience string) bool { return namesServer(audience) && isWithin(audience, issuer) })
+}
+
+func checkAudiences(all []string, issuer, endpoint string, issuerNamed bool) error {
 	for _, a := range all {
-		if !mayMeanServer(a, issuer, endpoint) {
+		switch {
+		case !namesServer(a), isWithin(a, issuer):
+		case !isSameURL(a, endpoint):
 			return fmt.Errorf("%w: aud names %q, and the authorization server is %q (RFC 7523 §3)", ErrAudience, httpx.Text(a, 200), issuer)
+		case !issuerNamed && !haveSameOrigin(endpoint, issuer):
+			return &UnnamedIssuerError{Audience: httpx.Text(a, 200), Issuer: issuer}
 		}
 	}
 	return nil
@@ -96,36 +121,40 @@ func parseAudiences(raw json.RawMessage) []string {
 	return slices.DeleteFunc(list, func(audience string) bool { return audience == "" })
 }
 
-// mayMeanServer reports whether an audience may mean the authorization server. Another tenant has the same origin, so an audience must be the
-// token endpoint, the issuer or a URL below the issuer. An audience without a path may mean every tenant of its origin. Such an audience counts
-// only if it is the issuer: if the token endpoint of a tenant were enough, the tenant could use the assertion at the server of the whole origin.
-// An audience that names no server may mean any server.
-func mayMeanServer(audience, issuer, endpoint string) bool {
-	if !namesServer(audience) {
-		return true
+// isWithin reports whether an audience is the issuer or a URL below the issuer. Another tenant has the same origin, so the path counts. An
+// audience without a path may mean every tenant of its origin. Such an audience counts only if it is the issuer: if the token endpoint of a
+// tenant were enough, the tenant could use the assertion at the server of the whole origin.
+func isWithin(audience, issuer string) bool {
+	u, own := audienceURL(audience), audienceURL(issuer)
+	if u == nil || own == nil {
+		return false
 	}
-	address := audience
+	below := strings.TrimSuffix(own.EscapedPath(), "/") + "/"
+	return httpx.SameOrigin(u, own) && strings.HasPrefix(strings.TrimSuffix(u.EscapedPath(), "/")+"/", below) && !strings.Contains(u.Path, "..") &&
+		(u.RawQuery == "" || u.RawQuery == own.RawQuery)
+}
+
+// isSameURL reports whether an audience is a URL. The host's letter case, the default port and a final slash do not count.
+func isSameURL(audience, address string) bool {
+	u, to := audienceURL(audience), audienceURL(address)
+	return u != nil && to != nil && httpx.SameOrigin(u, to) && strings.TrimSuffix(u.EscapedPath(), "/") == strings.TrimSuffix(to.EscapedPath(), "/") && u.RawQuery == to.RawQuery
+}
+
+func haveSameOrigin(a, b string) bool {
+	u, v := audienceURL(a), audienceURL(b)
+	return u != nil && v != nil && httpx.SameOrigin(u, v)
+}
+
+// audienceURL parses a URL, or a host name with or without a path as an https URL. The result is nil if the text is neither.
+func audienceURL(address string) *url.URL {
 	if strings.HasPrefix(address, "//") || !strings.Contains(address, "://") {
 		address = "https://" + strings.TrimLeft(address, "/")
 	}
 	u, err := url.Parse(address)
 	if err != nil {
-		return false
+		return nil
 	}
-	own, err := url.Parse(issuer)
-	if err != nil {
-		return false
-	}
-	to, err := url.Parse(endpoint)
-	if err != nil {
-		return false
-	}
-	path := strings.TrimSuffix(u.EscapedPath(), "/")
-	if httpx.SameOrigin(u, to) && path == strings.TrimSuffix(to.EscapedPath(), "/") && u.RawQuery == to.RawQuery {
-		return true
-	}
-	below := strings.TrimSuffix(own.EscapedPath(), "/") + "/"
-	return httpx.SameOrigin(u, own) && strings.HasPrefix(path+"/", below) && !strings.Contains(u.Path, "..") && (u.RawQuery == "" || u.RawQuery == own.RawQuery)
+	return u
 }
 
 // namesServer reports whether an audience could be the URL, the host name or the IP address of a server. URNs, URIs of the scheme api, which

@@ -96,8 +96,62 @@ func TestAssertionIsForTheServer(t *testing.T) {
 		`{"aud":["https://sts.example","https://as.example.evil"]}`:   false,
 		`{"aud":"http://as.example/tenant"}`:                          false,
 	} {
-		if err := CheckAudience(jwtOf(`{"alg":"ES256"}`, payload), issuer, endpoint); errors.Is(err, ErrAudience) == ok || (err == nil) != ok {
+		if err := CheckAudience(jwtOf(`{"alg":"ES256"}`, payload), issuer, endpoint, true); errors.Is(err, ErrAudience) == ok || (err == nil) != ok {
 			t.Errorf("%s: %v, want allowed %v", payload, err, ok)
+		}
+	}
+}
+
+// The metadata of a hostile authorization server can name the token endpoint of an honest one. If the user has not named the issuer, an
+// assertion for the honest server's token endpoint is refused, unless the token endpoint is on the origin of the issuer.
+func TestTokenEndpointElsewhereIsNoAudience(t *testing.T) {
+	for _, tt := range []struct {
+		issuer, endpoint, audiences string
+		ok                          bool
+	}{
+		{"https://evil.example", "https://as.example/token", `"https://as.example/token"`, false},
+		{"https://evil.example", "https://as.example/token", `["https://evil.example","https://as.example/token"]`, false},
+		{"https://evil.example", "https://as.example/token", `"https://evil.example"`, true},
+		{"https://accounts.google.com", "https://oauth2.googleapis.com/token", `"https://oauth2.googleapis.com/token"`, false},
+		{"https://accounts.google.com", "https://oauth2.googleapis.com/token", `"https://accounts.google.com"`, true},
+		{"https://as.example", "https://as.example:8443/token", `"https://as.example:8443/token"`, false},
+		{"https://as.example", "https://login.as.example/token", `"https://login.as.example/token"`, false},
+		{"https://as.example/tenant", "https://as.example/oauth/token", `"https://as.example/oauth/token"`, true},
+		{"https://as.example/tenant", "https://AS.example:443/oauth/token", `"https://as.example/oauth/token"`, true},
+	} {
+		assertion := jwtOf(`{"alg":"ES256"}`, `{"aud":`+tt.audiences+`}`)
+		for name, check := range map[string]func(assertion, issuer, endpoint string, named bool) error{"assertion": CheckAudience, "ID-JAG": CheckIDJAG} {
+			err := check(assertion, tt.issuer, tt.endpoint, false)
+			e, unnamed := errors.AsType[*UnnamedIssuerError](err)
+			if (err == nil) != tt.ok || unnamed == tt.ok || unnamed && (e.Issuer != tt.issuer || !errors.Is(err, ErrAudience)) {
+				t.Errorf("%s %+v: %v", name, tt, err)
+			}
+			if err := check(assertion, tt.issuer, tt.endpoint, true); err != nil {
+				t.Errorf("%s %+v, and the user named the issuer: %v", name, tt, err)
+			}
+		}
+	}
+	err := CheckAudience(jwtOf(`{"alg":"ES256"}`, `{"aud":"https://x.example/token"}`), "https://as.example", "https://as.example/token", false)
+	if _, unnamed := errors.AsType[*UnnamedIssuerError](err); unnamed || !errors.Is(err, ErrAudience) {
+		t.Errorf("naming the issuer does not help here: %v", err)
+	}
+}
+
+// An audience at or below the issuer pins an assertion to this issuer.
+func TestNamesIssuer(t *testing.T) {
+	const issuer = "https://as.example/tenant"
+	for payload, want := range map[string]bool{
+		`{"aud":"https://as.example/tenant"}`:                true,
+		`{"aud":"https://as.example/tenant/token"}`:          true,
+		`{"aud":["my-service","https://as.example/tenant"]}`: true,
+		`{"aud":"https://as.example/oauth/token"}`:           false,
+		`{"aud":"https://token.example/token"}`:              false,
+		`{"aud":["https://token.example/token","urn:x"]}`:    false,
+		`{"aud":"my-service"}`:                               false,
+		`{"aud":[]}`:                                         false, `{}`: false, `{"aud":""}`: false, `{"aud":7}`: false,
+	} {
+		if got := NamesIssuer(jwtOf(`{"alg":"ES256"}`, payload), issuer); got != want {
+			t.Errorf("%s: %v", payload, got)
 		}
 	}
 }
@@ -123,7 +177,7 @@ func TestAssertionNamesAPartOfTheServer(t *testing.T) {
 		{"https://as.example/b2c", "https://as.example/token?p=a", "https://as.example/token?p=b", false},
 		{"https://as.example/b2c", "https://as.example/token?p=a", "https://as.example?p=b", false},
 	} {
-		err := CheckAudience(jwtOf(`{"alg":"ES256"}`, `{"aud":"`+tt.audience+`"}`), tt.issuer, tt.endpoint)
+		err := CheckAudience(jwtOf(`{"alg":"ES256"}`, `{"aud":"`+tt.audience+`"}`), tt.issuer, tt.endpoint, true)
 		if errors.Is(err, ErrAudience) == tt.ok || (err == nil) != tt.ok {
 			t.Errorf("%+v: %v", tt, err)
 		}
@@ -134,7 +188,7 @@ func TestAssertionNamesAPartOfTheServer(t *testing.T) {
 func TestIDJAGHasAnAudience(t *testing.T) {
 	const issuer = "https://as.example"
 	for payload, ok := range map[string]bool{`{}`: false, `{"aud":[]}`: false, `{"aud":null}`: false, `{"aud":""}`: false, `{"aud":[" "]}`: false, `{"aud":[null]}`: false, `{"aud":"https://as.example"}`: true, `{"aud":"https://x.example"}`: false} {
-		if err := CheckIDJAG(jwtOf(`{"alg":"ES256"}`, payload), issuer, issuer+"/token"); errors.Is(err, ErrAudience) == ok || (err == nil) != ok {
+		if err := CheckIDJAG(jwtOf(`{"alg":"ES256"}`, payload), issuer, issuer+"/token", false); errors.Is(err, ErrAudience) == ok || (err == nil) != ok {
 			t.Errorf("%s: %v, want allowed %v", payload, err, ok)
 		}
 	}
@@ -152,6 +206,6 @@ func FuzzClaims(f *testing.F) {
 		if c == nil || strings.Trim(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_\r\n") != ".." && strings.Count(text, ".") != 2 {
 			t.Errorf("%q passes", text)
 		}
-		_ = CheckAudience(text, "https://as.example", "https://as.example/token")
+		_ = CheckAudience(text, "https://as.example", "https://as.example/token", false)
 	})
 }
