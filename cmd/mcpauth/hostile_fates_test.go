@@ -19,6 +19,7 @@ type fate struct {
 	stranger bool     // mcpauth sends a request to a stranger, but no secret
 	passes   bool     // stdout contains the server's messages unchanged, because a program reads them
 	good     bool     // the command may succeed despite the attack
+	calls    int      // number of calls that the server receives; 0: any
 }
 
 // fates returns the expected result of each attack of package attack. SERVER stands for the server's address.
@@ -53,6 +54,11 @@ func fates() map[string]fate {
 		return fate{exit: exitSecurity, says: says, args: []string{"login", "SERVER", "--expect-account", "ann@example.com"}}
 	}
 	elsewhere := []string{"login", "SERVER", "--issuer", attack.AS2}
+	ran := after(exitTool, "charged, but the ")
+	ran.calls = 1
+	proxyRan := oldRelayed
+	proxyRan.calls, proxyRan.stdin = 1, oldRelayed.stdin+"\n"+`{"jsonrpc":"2.0","method":"notifications/initialized"}`+"\n"+
+		`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"text":"x"}}}`
 	foreign := refused(`resource is .*expected "https://mcp.attack.example/mcp"`)
 	issuer := refused("issuer is .*expected")
 	iss := refused("iss is .*expected|has none")
@@ -133,9 +139,11 @@ func fates() map[string]fate {
 			args: []string{"login", "SERVER", "--grant", "device_code", "--timeout", "4s", "--quiet"}},
 		"identity/device-elsewhere-typed": {exit: exitNetwork, says: `(?s)https://as.attack.example/device.*warning: https://evil.example/device is not on https://as.attack.example`,
 			args: []string{"login", "SERVER", "--grant", "device_code", "--timeout", "4s", "--quiet"}},
-		"identity/mix-up":                 refused(`iss is "https://as2.attack.example", expected "https://as.attack.example"`),
-		"identity/endpoint-elsewhere":     harmless,
-		"identity/alias-elsewhere":        {exit: exitDone, good: true, says: "as2.attack.example/token is not shown the client certificate"},
+		"identity/mix-up":             refused(`iss is "https://as2.attack.example", expected "https://as.attack.example"`),
+		"identity/endpoint-elsewhere": harmless,
+		"identity/alias-elsewhere":    {exit: exitDone, good: true, says: "as2.attack.example/token is not shown the client certificate"},
+		"identity/assertion-mix-up": {exit: exitSecurity, says: `(?s)aud names the token endpoint "https://as2.attack.example/token", .*hint: if you know .* --issuer https://as.attack.example\n`,
+			args: []string{"login", "SERVER", "--grant", "jwt_bearer", "--client-id", "demo-public", "--assertion-file", "assertion"}},
 		"identity/issuer-foreign":         issuer,
 		"identity/issuer-case":            issuer,
 		"identity/issuer-port":            issuer,
@@ -271,6 +279,10 @@ func fates() map[string]fate {
 		"token/reflected-key-challenge": {exit: exitAuth, says: "scope|403", args: slices.Concat(call, []string{"-H", "X-Key: $USER_KEY"}), good: true},
 		"token/reflected-challenge":     after(exitAuth, "scope|403"),
 
+		"call/ran-session":            ran,
+		"call/ran-version":            ran,
+		"call/ran-404":                ran,
+		"call/proxy-ran-session":      proxyRan,
 		"call/question-many":          after(exitNetwork, "asks more than 100 questions"),
 		"call/question-windows":       {exit: exitNetwork, says: "more than 20 URLs", args: slices.Concat(call, []string{"--elicit-urls"}), good: true},
 		"call/million-questions":      after(exitNetwork, "asks more than 100 questions"),

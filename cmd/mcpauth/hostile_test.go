@@ -92,6 +92,9 @@ func (v *victim) check(t *testing.T, f fate) {
 	if s := v.world.Strangers(); len(s) > 0 && !f.stranger {
 		t.Errorf("strangers were asked: %q", s)
 	}
+	if n := v.world.Calls(); f.calls > 0 && n != f.calls {
+		t.Errorf("the server received %d calls, want %d", n, f.calls)
+	}
 	for _, secret := range v.world.Secrets() {
 		if attack.Holds(v.stderr.String(), secret) || !f.passes && attack.Holds(v.stdout.String(), secret) {
 			t.Errorf("a secret (%.12s…) is shown", secret)
@@ -197,8 +200,10 @@ func homeFolder(t *testing.T) string {
 
 func newVictim(t *testing.T, w *attack.World, stranger string) *victim {
 	home := homeFolder(t)
-	if err := os.WriteFile(filepath.Join(home, "id-token"), []byte(w.IDToken()), 0o600); err != nil {
-		t.Fatal(err)
+	for name, text := range map[string]string{"id-token": w.IDToken(), "assertion": w.Assertion()} {
+		if err := os.WriteFile(filepath.Join(home, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	v := &victim{world: w, home: home}
 	v.env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "MCPAUTH_KEYSTORE=file", "IDP_SECRET=demo-cs-idp", "CLIENT_SECRET=demo-cs-basic", "USER_KEY=" + attack.UserKey, "BROWSER=visitor " + stranger, "VISITS=" + filepath.Join(home, "visits"),

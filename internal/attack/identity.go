@@ -17,8 +17,16 @@ func spoilt(subject, name, what string, words ...string) Attack {
 }
 
 // idToken returns an unsigned ID token with an email.
-func idToken(email string) string {
-	claims, _ := json.Marshal(map[string]string{"email": email, "sub": "1"})
+func idToken(email string) string { return unsigned(map[string]string{"email": email, "sub": "1"}) }
+
+// Assertion returns an assertion of the user for the token endpoint of AS2.
+func (w *World) Assertion() string {
+	return unsigned(map[string]string{"iss": "https://ci.example", "sub": "job", "aud": AS2 + tokenPath})
+}
+
+// unsigned returns a JWT without a valid signature.
+func unsigned(of map[string]string) string {
+	claims, _ := json.Marshal(of)
 	enc := base64.RawURLEncoding.EncodeToString
 	return enc([]byte(`{"alg":"none"}`)) + "." + enc(claims) + "." + enc([]byte("x"))
 }
@@ -79,6 +87,8 @@ func identity() []Attack {
 		spoilt("identity", "device-elsewhere-typed", "the verification URL without the code is on another origin, but the URL with the code is not", "device_authorization:set.interval=60,set.verification_uri="+word(Evil+"/device")),
 		spoilt("identity", "mix-up", "the authorization endpoint belongs to an honest server, so that mcpauth would send the honest server's code to the attacker (mix-up)", "metadata:set.authorization_endpoint="+word(AS2+"/authorize")),
 		spoilt("identity", "endpoint-elsewhere", "the token endpoint is on another origin than the issuer, which RFC 8414 §2 allows", "metadata:set.token_endpoint="+word(AS2+"/token")),
+		{Name: "identity/assertion-mix-up", What: "the token endpoint in the attacker's metadata belongs to an honest server, which would accept the user's assertion and issue a token to the attacker", At: "POST " + tokenPath,
+			Words: []string{"metadata:set.token_endpoint=" + word(AS2+tokenPath)}, Do: body(`{"access_token":"abcdefgh","token_type":"Bearer"}`)},
 		spoilt("identity", "account-other", "the browser is logged in with another account than --expect-account names", "token:set.id_token="+word(idToken("eve@example.com"))),
 		spoilt("identity", "account-lookalike", "the account name is the expected name plus an invisible character", "token:set.id_token="+word(idToken("ann@example.com\u200b"))),
 		spoilt("identity", "account-unknown", "the server does not name the account", "token:del=id_token"),

@@ -19,6 +19,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -166,6 +167,17 @@ func (w *World) Requests() []Request {
 	return append([]Request(nil), w.requests...)
 }
 
+// Calls returns the number of tool calls that the MCP server has received so far.
+func (w *World) Calls() int {
+	n := 0
+	for _, r := range w.Requests() {
+		if r.Origin == MCP && strings.Contains(r.Body, `"tools/call"`) {
+			n++
+		}
+	}
+	return n
+}
+
 // Begun reports whether the attack has begun.
 func (w *World) Begun() bool {
 	w.mu.Lock()
@@ -289,7 +301,7 @@ func (w *World) arrive(rw http.ResponseWriter, r *http.Request, origin string) {
 	w.requests = append(w.requests, Request{origin, r.Method, r.URL.String(), r.Header.Clone(), string(body), shown})
 	w.mu.Unlock()
 	switch {
-	case w.Begun() && (origin == MCP || origin == AS) && w.attack.matches(r):
+	case w.Begun() && (origin == MCP || origin == AS || origin == AS2) && w.attack.matches(r):
 		w.attack.Do(rw, r)
 	case origin == MCP:
 		w.forward(rw, r, w.good.Origin(), AS)
