@@ -70,19 +70,26 @@ func (a Arguments) Build(s *Schema, validate bool) (json.RawMessage, error) {
 	return root.encode(), nil
 }
 
+// maxDefaults limits the defaults in the result of Fill, in bytes, because many properties may refer to the same large default.
+const maxDefaults = 1 << 20
+
 // Fill returns an object with a value for each property of the schema: the member of values, or else the default. Fill omits a property
-// that has neither a value nor a default. Fill returns an error if a required property has no value, or if the schema does not allow a
-// value.
+// that has neither a value nor a default. Fill returns an error if a required property has no value, if the schema does not allow a value,
+// or if the defaults are too large.
 func (s *Schema) Fill(values json.RawMessage) (json.RawMessage, error) {
 	top, given, out := s.top(), parse(values, 1), &jsonValue{}
+	size := 0 // of the defaults
 	for _, name := range top.propertyNames() {
 		p, _ := top.propertySchema(name)
 		v := given.member(name)
 		if v == nil {
 			v = p.keywordValue("default")
-		}
-		if v == nil {
-			continue
+			if v == nil {
+				continue
+			}
+			if size += len(v.raw); size > maxDefaults {
+				return nil, wrong("", "the defaults have more than %d bytes", maxDefaults)
+			}
 		}
 		if err := (objectBuilder{validate: true}).checkValue(name, p, v.raw); err != nil {
 			return nil, err

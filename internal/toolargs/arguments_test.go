@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 // built calls Build with arguments in the form name=text or name:=JSON. It returns the object, or "wrong: " with the error and the nearest
@@ -187,6 +188,57 @@ func TestHostileSchemas(t *testing.T) {
 		_, _ = a.Build(s, true)
 		_, _ = s.Fill(json.RawMessage(`{"filter":1}`))
 		t.Log(name, len(s.Properties()))
+	}
+}
+
+// Many properties may refer to one large default, but the answer to a form does not contain the default any number of times.
+func TestDefaultsAreBounded(t *testing.T) {
+	for count, ok := range map[int]bool{10: true, 1000: false} {
+		var properties strings.Builder
+		for i := range count {
+			fmt.Fprintf(&properties, `"p%d":{"$ref":"#/$defs/d"},`, i)
+		}
+		schema := `{"properties":{` + properties.String() + `"z":{}},"$defs":{"d":{"default":"` + strings.Repeat("x", 10_000) + `"}}}`
+		out, err := Parse(json.RawMessage(schema)).Fill(nil)
+		if (err == nil) != ok || len(out) > 2*maxDefaults || err != nil && !strings.Contains(err.Error(), "defaults have more than") {
+			t.Errorf("%d properties: %d bytes, %v", count, len(out), err)
+		}
+	}
+}
+
+// A schema of 1 MiB is evaluated within two seconds, whatever it repeats.
+func TestLargeSchemas(t *testing.T) {
+	var parts, values, numbers, properties strings.Builder
+	for i := range 20_000 {
+		fmt.Fprintf(&parts, `{"properties":{"a":{"x":%d}}},`, i)
+		fmt.Fprintf(&values, `"%d",`, i)
+		fmt.Fprintf(&numbers, `%d,`, i)
+		fmt.Fprintf(&properties, `"p%d":{"$ref":"#/$defs/d"},`, i)
+	}
+	long, digits := strings.Repeat("x", 500_000), strings.Repeat("1", 500_000)
+	for name, schema := range map[string]string{
+		"a name that is required again and again": `{"allOf":[` + parts.String() + `{}],"required":[` + strings.Repeat(`"a",`, 100_000) + `"a"]}`,
+		"a long default and many values":          `{"properties":{"a":{"default":"` + long + `","enum":[` + values.String() + `""]}}}`,
+		"a long number and many values":           `{"properties":{"a":{"default":` + digits + `,"enum":[` + numbers.String() + `0]}}}`,
+		"a long value of many properties":         `{"$defs":{"d":{"enum":["` + long + `","y"],"default":"y"}},"properties":{` + properties.String() + `"z":{}}}`,
+		"a long number of many properties":        `{"$defs":{"d":{"enum":[` + digits + `,1],"default":1}},"properties":{` + properties.String() + `"z":{}}}`,
+	} {
+		const limit = 2 * time.Second
+		fastest := time.Hour
+		for range 3 { // the machine may be busy
+			if fastest < limit {
+				break
+			}
+			began := time.Now()
+			s := Parse(json.RawMessage(schema))
+			_, _ = s.Fill(nil)
+			_, _ = Arguments{Object: json.RawMessage(`{"b":1}`)}.Build(s, true)
+			s.Properties()
+			fastest = min(fastest, time.Since(began))
+		}
+		if fastest > limit {
+			t.Errorf("%s: %v", name, fastest)
+		}
 	}
 }
 

@@ -145,13 +145,13 @@ func (s subschema) allowedKinds() kindSet {
 }
 
 // maxSteps limits how many subschemas and listed values are compared for all arguments of a call, because many properties may refer to the
-// same long list.
+// same long list or the same long value. A value counts once more for each 64 bytes.
 const maxSteps = 1_000_000
 
 // allowsValue reports whether the schema allows the type and the value of x. allowsValue follows $ref, allOf, anyOf and oneOf, but does not
 // check properties. After maxSteps steps, allowsValue allows everything, because the server checks the arguments too.
 func (s subschema) allowsValue(x *jsonValue) bool {
-	known := map[*jsonValue]bool{}
+	known, value := map[*jsonValue]bool{}, scalarOf(x)
 	var allows func(v *jsonValue) bool
 	allows = func(v *jsonValue) bool {
 		if ok, seen := known[v]; seen {
@@ -159,10 +159,14 @@ func (s subschema) allowsValue(x *jsonValue) bool {
 		}
 		known[v] = true // while v is being evaluated, a reference back to v counts as allowed
 		listed := constOrEnum(v)
-		if s.doc.steps += 1 + len(listed); s.doc.steps > maxSteps {
+		s.doc.steps += 1 + len(listed)
+		for _, e := range listed {
+			s.doc.steps += len(e.raw) / 64
+		}
+		if s.doc.steps > maxSteps {
 			return true
 		}
-		ok := ownKinds(v)&kindOf(x.raw) != 0 && (len(listed) == 0 || slices.ContainsFunc(listed, func(e *jsonValue) bool { return equalScalars(e, x) }))
+		ok := ownKinds(v)&kindOf(x.raw) != 0 && (len(listed) == 0 || slices.ContainsFunc(listed, func(e *jsonValue) bool { return scalarOf(e) == value }))
 		if to := s.doc.refTarget(v); ok && to != nil {
 			ok = allows(to)
 		}
@@ -328,12 +332,16 @@ func (s subschema) unlistedIsMistake() bool {
 	return forbids || silent && len(s.propertyNames()) > 0
 }
 
-// requiredNames returns the names of the required properties.
+// requiredNames returns the names of the required properties, each once.
 func (s subschema) requiredNames() []string {
 	var names []string
+	seen := map[string]bool{}
 	for v := range s.refChain() {
 		for _, e := range v.member("required").elements() {
-			names = append(names, e.decodeString())
+			if name := e.decodeString(); !seen[name] {
+				seen[name] = true
+				names = append(names, name)
+			}
 		}
 	}
 	return names

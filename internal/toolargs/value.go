@@ -201,17 +201,17 @@ func isNumber(text string) bool {
 	return text != "" && (text[0] == '-' || digit(text[0])) && digit(text[len(text)-1]) && jsonscan.Valid([]byte(text))
 }
 
-// equalScalars compares two scalars. Numbers are compared as floating-point numbers, so that 5 equals 5.0.
-func equalScalars(a, b *jsonValue) bool {
-	switch k := kindOf(a.raw); {
-	case k&number != 0 && kindOf(b.raw)&number != 0:
-		x, _ := strconv.ParseFloat(string(a.raw), 64)
-		y, _ := strconv.ParseFloat(string(b.raw), 64)
-		return x == y
-	case k == text && kindOf(b.raw) == text:
-		return a.decodeString() == b.decodeString()
+// scalarOf returns a value that is equal for equal scalars. Numbers become floating-point numbers, so that 5 equals 5.0.
+func scalarOf(v *jsonValue) any {
+	type otherScalar string
+	switch k := kindOf(v.raw); {
+	case k&number != 0:
+		x, _ := strconv.ParseFloat(string(v.raw), 64)
+		return x
+	case k == text:
+		return v.decodeString()
 	}
-	return string(a.raw) == string(b.raw)
+	return otherScalar(v.raw)
 }
 
 // shorten shortens text for a message.

@@ -1,9 +1,12 @@
 package mcpclient
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 // A tool whose header annotations break a rule is not listed and not called, and Warn receives its name and the reason. Other tools stay in
@@ -20,6 +23,7 @@ func TestHeaderAnnotations(t *testing.T) {
 		{"a line end", `{"properties":{"a":{"type":"string","x-mcp-header":"a\r\nb"}}}`, "is not a header name"},
 		{"not ASCII", `{"properties":{"a":{"type":"string","x-mcp-header":"ä"}}}`, "is not a header name"},
 		{"not unique, whatever the case", `{"properties":{"a":{"type":"string","x-mcp-header":"Aa"},"b":{"type":"string","x-mcp-header":"aA"}}}`, "is used twice"},
+		{"a nested property before others", `{"properties":{"a":{"properties":{"b":{"type":"number","x-mcp-header":"A"},"c":{}}},"d":{}}}`, `property "a.b": `},
 		{"number", `{"properties":{"a":{"type":"number","x-mcp-header":"A"}}}`, "string, integer or boolean"},
 		{"array", `{"properties":{"a":{"type":"array","x-mcp-header":"A"}}}`, "string, integer or boolean"},
 		{"no type", `{"properties":{"a":{"x-mcp-header":"A"}}}`, "string, integer or boolean"},
@@ -52,6 +56,35 @@ func TestHeaderAnnotations(t *testing.T) {
 			if _, err := c.Call(t.Context(), "marked", Arguments{}); (err != nil) != invalid {
 				t.Errorf("%s %s: call: %v", tt.name, version, err)
 			}
+		}
+	}
+}
+
+// A schema of 1 MiB is checked within two seconds, whatever it repeats.
+func TestLargeSchemasWithHeaders(t *testing.T) {
+	var keywords, properties strings.Builder
+	for i := range 40_000 {
+		fmt.Fprintf(&keywords, `,"x-mcp-header":"a%d"`, i)
+		fmt.Fprintf(&properties, `,"%d":{}`, i)
+	}
+	for name, schema := range map[string]string{
+		"many annotations of one property": `{"properties":{"a":{"type":"string"` + keywords.String() + `}}}`,
+		"a property with a long name":      `{"properties":{"` + strings.Repeat("x-mcp-header", 50_000) + `":{"properties":{"a":{}` + properties.String() + `}}}}`,
+	} {
+		const limit = 2 * time.Second
+		fastest := time.Hour
+		for range 3 { // the machine may be busy
+			if fastest < limit {
+				break
+			}
+			began := time.Now()
+			if err := checkHeaders(json.RawMessage(schema)); err != nil {
+				t.Fatalf("%s: %s", name, err.text(strings.Clone))
+			}
+			fastest = min(fastest, time.Since(began))
+		}
+		if fastest > limit {
+			t.Errorf("%s: %v", name, fastest)
 		}
 	}
 }
