@@ -58,7 +58,7 @@ func checkJSON(what, text string) error {
 		return nil
 	}
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
-		return usage(fmt.Sprintf("%s: not JSON at character %d: %v", what, syntax.Offset, err))
+		return usage(fmt.Sprintf("%s: not JSON at character %d", what, syntax.Offset)) // the text of err quotes a character, which may be part of a secret file
 	}
 	return usage(fmt.Sprintf("%s: not JSON: %v", what, err))
 }
@@ -71,7 +71,7 @@ func (p *program) toolArguments(words []string, whole string) (toolargs.Argument
 		if err != nil {
 			return out, err
 		}
-		out.Object = object
+		out.Object, out.Private = object, !strings.HasPrefix(whole, "{")
 	}
 	for _, word := range words {
 		a, err := parseArg(word)
@@ -88,7 +88,7 @@ func (p *program) toolArguments(words []string, whole string) (toolargs.Argument
 				}
 			}
 		}
-		out.Args = append(out.Args, toolargs.Arg{Name: a.name, Value: a.value, JSON: a.json})
+		out.Args = append(out.Args, toolargs.Arg{Name: a.name, Value: a.value, JSON: a.json, Private: a.file})
 	}
 	return out, nil
 }

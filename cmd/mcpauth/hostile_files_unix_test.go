@@ -6,7 +6,9 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -203,4 +205,138 @@ func TestDamagedRecordOfAName(t *testing.T) {
 	}
 	u.must(t, exitDone, "login", u.good.URL(), "--name", "d")
 	u.must(t, exitDone, "logout", "--all")
+}
+
+// A project's .mcp.json is a symbolic link to a secret file of the user. No command shows a part of the file or uses it. If the user names the
+// file, an error does not quote it.
+func TestProjectIsALink(t *testing.T) {
+	t.Parallel()
+	u := newUser(t)
+	u.env = append(u.env, "SOME_KEY=some-key")
+	folder := filepath.Join(u.home, "p")
+	project := user{&victim{home: folder, env: u.env}, u.good}
+	if err := errors.Join(os.Mkdir(folder, 0o755), os.Symlink("../file", filepath.Join(folder, ".mcp.json"))); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"canary0123456789canary", "canary.canary.canary", `"canary"`, "AGE-SECRET-KEY-1CANARY", "KEY=canary", `{"a":canary}`,
+		`{"mcpServers":{"canary":{"url":"https://canary.example/?canary"}}}`} {
+		if err := os.WriteFile(filepath.Join(u.home, "file"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, args := range [][]string{{"status"}, {"call", "x", "whoami"}, {"login", "--all"}, {"trust"}, {"trust", ".mcp.json"}, {"trust", "--revoke"}, {"status", "--config", "../file"}} {
+			for _, flag := range []string{"--quiet=false", "--json"} {
+				code := project.run(append(args, flag)...)
+				all := strings.ToLower(project.stdout.String() + project.stderr.String())
+				named := args[len(args)-1] == "../file"
+				if strings.Contains(all, "canary") && !(named && code == exitDone) {
+					t.Errorf("%q shows the file: %s", args, all)
+				}
+				if !named && args[len(args)-1] != "--revoke" && !strings.Contains(all, "because a symbolic link leads to "+strings.ToLower(realPath(u.home))+"/file, outside the project") {
+					t.Errorf("%q does not say why the file is ignored: %s", args, all)
+				}
+			}
+		}
+	}
+	// A link inside the project works, and can be trusted.
+	entry := `{"mcpServers":{"x":{"url":"` + u.good.URL() + `","headers":{"X-Key":"${SOME_KEY}"}}}}`
+	link := filepath.Join(folder, ".mcp.json")
+	if err := errors.Join(os.Remove(link), os.Mkdir(filepath.Join(folder, "d"), 0o755), os.WriteFile(filepath.Join(folder, "d", "c.json"), []byte(entry), 0o600),
+		os.Symlink("d/c.json", link)); err != nil {
+		t.Fatal(err)
+	}
+	project.must(t, exitUsage, "tools", "x")
+	project.must(t, exitDone, "trust")
+	project.must(t, exitDone, "tools", "x")
+	// The trust in a file that a link has replaced can be revoked.
+	if err := errors.Join(os.Remove(link), os.WriteFile(link, []byte(entry), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	project.must(t, exitDone, "trust")
+	if err := errors.Join(os.Remove(link), os.Symlink("../file", link)); err != nil {
+		t.Fatal(err)
+	}
+	project.must(t, exitDone, "trust", "--revoke")
+	if s := project.stderr.String(); !strings.Contains(s, "p/.mcp.json is no longer trusted") {
+		t.Error(s)
+	}
+}
+
+// A trusted file has become a pipe. trust --list does not wait for a writer, and shows the state of the other files.
+func TestTrustedFileBecomesAPipe(t *testing.T) {
+	t.Parallel()
+	u := newUser(t)
+	for _, name := range []string{"a", "b", "c"} {
+		folder := filepath.Join(u.home, name)
+		if err := errors.Join(os.Mkdir(folder, 0o755), os.WriteFile(filepath.Join(folder, ".mcp.json"), []byte("{}"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		u.must(t, exitDone, "trust", filepath.Join(name, ".mcp.json"))
+	}
+	for i, replace := range []func(path string) error{func(path string) error { return syscall.Mkfifo(path, 0o600) }, func(path string) error { return os.Symlink("../c/.mcp.json", path) }} {
+		path := filepath.Join(u.home, string(rune('a'+i)), ".mcp.json")
+		if err := errors.Join(os.Remove(path), replace(path)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	u.must(t, exitDone, "trust", "--list", "--timeout", "2s")
+	for name, state := range map[string]string{"a": "unreadable", "b": "unreadable", "c": "trusted"} {
+		if !regexp.MustCompile("/" + name + `/\.mcp\.json +` + state).MatchString(u.stdout.String()) {
+			t.Errorf("%s is not %s: %s", name, state, u.stdout.String())
+		}
+	}
+}
+
+// The user gives the name of a secret file by mistake. No error quotes the file.
+func TestNamedFilesAreNotQuoted(t *testing.T) {
+	t.Parallel()
+	u := newUser(t)
+	u.must(t, exitDone, "login", u.good.URL(), "--name", "x")
+	file := filepath.Join(u.home, "file")
+	call := func(words ...string) []string { return append([]string{"call", "x"}, words...) }
+	login := func(flags ...string) []string {
+		return append([]string{"login", u.good.URL(), "--name", "y", "--client-id", "demo-public"}, flags...)
+	}
+	for _, tt := range []struct {
+		text string
+		args []string
+		exit int
+		says string
+	}{
+		{"canary", call("add", "a=@file", "b=1"), exitTool, "a: expected integer, got another text"},
+		{"[canary", call("echo", "text=@file", "text=x"), exitTool, "text: it is given 2 times"},
+		{"canary", call("add", "a:=@file", "b=1"), exitUsage, "not JSON at character 1"},
+		{"{canary", call("add", "--args", "@file"), exitUsage, "--args: not JSON at character 1"},
+		{`"canary"`, call("add", "a:=@file", "b=1"), exitTool, "a: expected integer, got a value of type string"},
+		{`{"a":"canary","b":1}`, call("add", "--args", "@file"), exitTool, "a: expected integer, got a value of type string"},
+		{`{"a":{"canary":"canary"},"b":1}`, call("add", "--args", "@file"), exitTool, "a: expected integer, got a value of type object"},
+		{`{"kind":"canary"}`, call("gallery", "--args", "@file"), exitTool, "kind: a value of type string is not one of "},
+		{"canary", call("gallery", "kind=@file"), exitTool, "kind: a value of type string is not one of "},
+		{"{canary}", call("ask", "--elicit", "@file"), exitUsage, "--elicit: not JSON at character 1"},
+		{`{"name":7777777,"sure":"canary"}`, call("ask", "--elicit", "@file"), exitDone, "name: expected string, got a value of type integer"},
+		{"canary", []string{"call", "x", "--batch", "file"}, exitTool, "it is not a JSON object"},
+		{`{"tool":"add","arguments":{"a":"canary","b":1}}`, []string{"call", "x", "--batch", "file"}, exitTool, "a: expected integer, got a value of type string"},
+		{"canary", []string{"tools", "x", "--cacert", "file"}, exitUsage, "no PEM certificate"},
+		{"canary", []string{"tools", "x", "--config", "file"}, exitUsage, "not a string, a number"},
+		{"canary\ncanary", []string{"tools", "x", "--header", "X-Key: @file"}, exitUsage, "holds a line end"},
+		{"canary", login("--cert", "file"), exitUsage, "neither PEM nor a JWK"},
+		{"canary", login("--client-key", "file", "--grant", "client_credentials"), exitUsage, "neither PEM nor a JWK"},
+		{`{"kty":"canary"}`, login("--client-key", "file", "--grant", "client_credentials"), exitUsage, "the file is not a JWK with"},
+		{"canary", login("--assertion-file", "file", "--grant", "jwt_bearer"), exitUsage, "not a JWT"},
+	} {
+		if err := os.WriteFile(file, []byte(tt.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		u.must(t, tt.exit, tt.args...)
+		if all := u.stdout.String() + u.stderr.String(); !strings.Contains(all, tt.says) || strings.Contains(all, "canary") || strings.Contains(all, "7777777") {
+			t.Errorf("%q with %s: %s", tt.args, tt.text, all)
+		}
+	}
+	u.env = append(u.env, "MCPAUTH_KEYSTORE_KEY_FILE="+file)
+	if err := os.WriteFile(file, []byte("AGE-SECRET-KEY-1canary"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	u.must(t, exitKeystore, login()...)
+	if s := u.stderr.String(); !strings.Contains(s, "is not an age identity") || strings.Contains(s, "canary") {
+		t.Error(s)
+	}
 }

@@ -214,7 +214,7 @@ func (p *program) loadConfig(ctx context.Context) (*config.File, error) {
 		return nil, err
 	}
 	for _, e := range places.Ignored {
-		p.out.printWarning("%s is ignored, because another user could have written it: %s; to use it anyway, give --config", e.Path, e.Reason)
+		p.out.printWarning("%s is ignored, because %s; to use it anyway, give --config", e.Path, e.Reason)
 	}
 	file, err := config.Load(ctx, places)
 	if err != nil {
@@ -227,16 +227,11 @@ func (p *program) loadConfig(ctx context.Context) (*config.File, error) {
 	return file, nil
 }
 
-// configPlaces finds the configuration files. configPlaces resolves symbolic links in the path of a project's file, because the list of
-// trusted files contains resolved paths.
+// configPlaces finds the configuration files.
 func (p *program) configPlaces() (config.Places, error) {
 	dir, _ := os.Getwd() // os.Getwd fails if the working directory was deleted; then there is no project's file
 	home, _ := p.homeFolder()
-	places, err := config.Find(p.global.config, dir, home, p.getenv)
-	if places.Project != "" {
-		places.Project = realPath(places.Project)
-	}
-	return places, err
+	return config.Find(p.global.config, dir, home, p.getenv)
 }
 
 // readEntry returns the server of a configuration entry, with the settings that n requires.

@@ -201,7 +201,7 @@ func (p *program) listTrusted(ctx context.Context) error {
 	return p.out.writeTable([]string{"FILE", "STATE", "SINCE"}, cells, nil)
 }
 
-// revokeTrust ends the trust in a file. The file itself may have been deleted.
+// revokeTrust ends the trust in a file. The file itself may have been deleted or replaced.
 func (p *program) revokeTrust(ctx context.Context, name string) error {
 	if name == "" {
 		var err error
@@ -209,7 +209,10 @@ func (p *program) revokeTrust(ctx context.Context, name string) error {
 			return err
 		}
 	}
-	path := realPath(name)
+	path, outside := p.resolveProject(name)
+	if path == "" || outside != "" { // the trusted file is gone, or a link has replaced it
+		path = filepath.Join(realPath(filepath.Dir(name)), filepath.Base(name))
+	}
 	was, err := p.replaceTrusted(ctx, path)
 	switch {
 	case err != nil:
@@ -244,18 +247,32 @@ func (p *program) projectFile(name string) (string, error) {
 			return "", err
 		}
 	}
-	path := realPath(name)
-	if err := checkPrintable(path); err != nil {
-		return "", err
+	path, reason := p.resolveProject(name)
+	if reason == "" {
+		if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() {
+			return "", &configError{message: name + " is not a file"}
+		}
+		if err := checkPrintable(path); err != nil {
+			return "", err
+		}
+		if foreign := config.Foreign(path); foreign != "" {
+			reason = "another user can change it: " + foreign
+		}
 	}
-	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
-		return "", &configError{message: path + " is not a file"}
-	}
-	if reason := config.Foreign(path); reason != "" {
-		return "", &configError{message: fmt.Sprintf("%s cannot be trusted, because another user can change it: %s", path, reason),
-			hint: "to use it for one command anyway: --config " + foreignWord(path)}
+	if reason != "" {
+		return "", &configError{message: fmt.Sprintf("%s cannot be trusted, because %s", name, reason),
+			hint: "to use it for one command anyway: --config " + foreignWord(name)}
 	}
 	return path, nil
+}
+
+// resolveProject resolves the symbolic links of a project's file, as config.Resolve does.
+func (p *program) resolveProject(name string) (real, outside string) {
+	if absolute, err := filepath.Abs(name); err == nil {
+		name = absolute
+	}
+	home, _ := p.homeFolder()
+	return config.Resolve(name, home)
 }
 
 // checkPrintable returns an error if a path contains control characters, because a message would show the path without them.

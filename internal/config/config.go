@@ -24,6 +24,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // The maximum file sizes in bytes. The user's own file may be large, because Claude Code stores the history of all projects in the same
@@ -140,7 +141,7 @@ func mergeFiles(own, project *File) *File {
 }
 
 func readFile(path string, limit int64, found bool) (*File, error) {
-	f, err := os.Open(path)
+	f, err := openFile(path, found)
 	if err != nil {
 		return nil, &Error{Path: path, Reason: reasonWithoutPath(err)}
 	}
@@ -168,12 +169,28 @@ func readFile(path string, limit int64, found bool) (*File, error) {
 	return file, nil
 }
 
-// isStillSafe reports whether the open file is still the file at path, and no other user could have written it. Another user may have
+// openFile opens a file. A file that was found must be a regular file, because to open a pipe can block, and to follow a symbolic link can
+// connect to a file server. A file that the user named may be a pipe, such as /dev/fd/63.
+func openFile(path string, found bool) (*os.File, error) {
+	if !found {
+		return os.Open(path)
+	}
+	info, err := os.Lstat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("it is not a regular file")
+	}
+	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // O_NONBLOCK, because the file could have been replaced since the check
+}
+
+// isStillSafe reports whether the open file is still the regular file at path, and no other user could have written it. Another user may have
 // replaced the folder since Find checked it.
 func isStillSafe(path string, f *os.File) bool {
 	opened, err := f.Stat()
-	now, err2 := os.Stat(path)
-	return err == nil && err2 == nil && os.SameFile(opened, now) && foreign(path, opened) == "" && Foreign(path) == ""
+	now, err2 := os.Lstat(path)
+	return err == nil && err2 == nil && opened.Mode().IsRegular() && os.SameFile(opened, now) && foreign(path, opened) == "" && Foreign(path) == ""
 }
 
 // Skipped returns the entries that cannot be used, sorted by name.

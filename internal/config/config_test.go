@@ -337,6 +337,35 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// A syntax error says where and what is wrong. It quotes nothing, because the file may be a key that was named by mistake, or the target of a
+// symbolic link.
+func TestSyntaxErrors(t *testing.T) {
+	for _, tt := range []struct{ text, want string }{
+		{"", "f:1:1: unexpected end of the file"},
+		{`{"a":1`, "f:1:7: unexpected end of the file"},
+		{`{"a":"canary`, "f:1:13: unexpected end of the file"},
+		{"{\n\"a\" 1}", `f:2:5: expected ":" after a name`},
+		{`{"a":1 "b":2}`, `f:1:8: expected "," or "}"`},
+		{"[1 2]", `f:1:4: expected "," or "]"`},
+		{"{1:2}", "f:1:2: expected a name in quotes"},
+		{`{"a":,}`, "f:1:6: expected a value"},
+		{`{"a":1} canary`, "f:1:9: unexpected text after the JSON value"},
+		{"// canary\u2028\n{}", "f:1:10: a comment contains an invalid character"},
+		{"// \xff\n{}", "f:1:1: a comment contains an invalid character"},
+		{"canary0canary1.canary2.canary3", "f:1:1: " + badLiteral},
+		{"{\"a\":canary}", "f:1:6: " + badLiteral},
+		{`{"a":"\canary"}`, "f:1:6: " + badLiteral},
+		{"AGE-SECRET-KEY-1CANARY", "f:1:1: " + badLiteral},
+		{"-----BEGIN PRIVATE KEY-----\ncanary", "f:1:1: " + badLiteral},
+		{"CANARY_KEY=canary", "f:1:1: " + badLiteral},
+		{"\xffcanary", "f:1:1: expected a value"},
+	} {
+		if _, err := parse("f", []byte(tt.text)); err == nil || err.Error() != tt.want {
+			t.Errorf("%q: %v, want %s", tt.text, err, tt.want)
+		}
+	}
+}
+
 func TestExpand(t *testing.T) {
 	vars := env(map[string]string{"A": "1", "B_2": "x${A}", "EMPTY": "", "LONG": strings.Repeat("x", 10_000)})
 	for _, tt := range []struct{ in, want, fault string }{
@@ -351,9 +380,11 @@ func TestExpand(t *testing.T) {
 		{in: "${input:key}", fault: "an input that VS Code asks for"},
 		{in: "${}", fault: "not a variable"},
 		{in: "${A B}", fault: "not a variable"},
+		{in: "${A-B:-canary}", fault: "not a variable"},
+		{in: "${input:canary}", fault: "an input that VS Code asks for"},
 	} {
 		got, err := expand(tt.in, vars)
-		if got != tt.want || (err == nil) != (tt.fault == "") || err != nil && !strings.Contains(err.Error(), tt.fault) {
+		if got != tt.want || (err == nil) != (tt.fault == "") || err != nil && (!strings.Contains(err.Error(), tt.fault) || strings.Contains(err.Error(), "canary")) {
 			t.Errorf("expand(%q) = %q, %v", tt.in, got, err)
 		}
 	}

@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -245,12 +246,33 @@ func (d *document) lineAndColumn(offset int) (line, column int) {
 	return bytes.Count(before, []byte("\n")) + 1, len(before) - bytes.LastIndexByte(before, '\n')
 }
 
-// syntaxError converts an error of the JSON parser. The text of the error begins with the line and the column.
+// badLiteral is the reason of a syntax error for a value that is neither a string nor a number nor one of the three words.
+const badLiteral = "not a string, a number, true, false or null; text needs quotes, and a backslash in it is written twice"
+
+// syntaxReasons maps the ends of the parser's messages to reasons that quote nothing of the file.
+var syntaxReasons = []struct{ end, reason string }{
+	{io.ErrUnexpectedEOF.Error(), "unexpected end of the file"},
+	{"after object name", `expected ":" after a name`},
+	{"after object value (expecting ',' or '}')", `expected "," or "}"`},
+	{"after array value (expecting ',' or ']')", `expected "," or "]"`},
+	{"at start of object name", "expected a name in quotes"},
+	{"at start of value", "expected a value"},
+	{"after top-level value", "unexpected text after the JSON value"},
+	{"in line comment", "a comment contains an invalid character"},
+	{"in comment", "a comment contains an invalid character"},
+}
+
+// syntaxError converts an error of the JSON parser. The parser's text begins with the line and the column, and may quote the file. The file
+// may be a key that somebody has named by mistake, or that a project's symbolic link leads to, so that no part of it may appear in an error.
 func (d *document) syntaxError(err error) *Error {
-	e := &Error{Path: d.path, Reason: strings.TrimPrefix(err.Error(), "hujson: ")}
-	if n, _ := fmt.Sscanf(e.Reason, "line %d, column %d:", &e.Line, &e.Column); n == 2 {
-		_, e.Reason, _ = strings.Cut(e.Reason, ": ")
+	e := &Error{Path: d.path, Line: 1, Column: 1, Reason: badLiteral}
+	text := err.Error()
+	_, _ = fmt.Sscanf(text, "hujson: line %d, column %d:", &e.Line, &e.Column)
+	for _, known := range syntaxReasons {
+		if strings.HasSuffix(text, known.end) && !strings.Contains(text, "invalid literal") {
+			e.Reason = known.reason
+			break
+		}
 	}
-	e.Reason = shorten(e.Reason)
 	return e
 }

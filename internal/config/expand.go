@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -192,15 +193,15 @@ func expand(s string, getenv func(string) string) (string, error) {
 		}
 		word, rest, ok := strings.Cut(after, "}")
 		if !ok {
-			return "", fmt.Errorf("${ without }")
+			return "", errors.New("${ without }")
 		}
 		name, otherwise, hasDefault := strings.Cut(word, ":-")
 		name = strings.TrimPrefix(name, "env:")
 		if strings.HasPrefix(name, "input:") {
-			return "", fmt.Errorf("${%s} is an input that VS Code asks for: write ${env:NAME} and set that variable", word)
+			return "", errors.New("${input:…} is an input that VS Code asks for: write ${env:NAME} and set that variable")
 		}
 		if !isName(name) {
-			return "", fmt.Errorf("${%s} is not a variable: expected ${NAME} or ${NAME:-default}", word)
+			return "", errors.New("a text in ${…} is not a variable: expected ${NAME} or ${NAME:-default}") // the text may contain a secret as default
 		}
 		value := getenv(name)
 		if value == "" && hasDefault {

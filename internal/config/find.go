@@ -11,10 +11,12 @@ import (
 // Places are the paths of the configuration files. An empty path means that there is no such file.
 type Places struct {
 	Named   string  // named by the user; if set, no other file is read
-	Project string  // found in the working directory or a folder above it
+	Project string  // found in the working directory or a folder above it; the path has no symbolic links
 	Own     string  // the user's own file
-	Ignored []Error // existing files that are not read, because another user could have written them
+	Ignored []Error // existing files that are not read, and the reasons
 }
+
+const couldHaveWritten = "another user could have written it: "
 
 // Find finds the configuration files. If the flag or MCPAUTH_CONFIG names a file, Find returns only that file. If neither names a file,
 // Find returns the nearest .mcp.json in dir or a folder above it, and config.json in the user's configuration folder. If mcpauth runs as root in
@@ -35,11 +37,15 @@ func Find(flag, dir, home string, getenv func(string) string) (Places, error) {
 	}
 	var p Places
 	for dir != "" && p.Project == "" {
-		if path := filepath.Join(dir, ".mcp.json"); isFile(path) {
+		path := filepath.Join(dir, ".mcp.json")
+		real, outside := Resolve(path, home)
+		if outside != "" {
+			p.Ignored = append(p.Ignored, Error{Path: path, Reason: outside})
+		} else if isFile(real) {
 			if reason := Foreign(path); reason != "" {
-				p.Ignored = append(p.Ignored, Error{Path: path, Reason: reason})
+				p.Ignored = append(p.Ignored, Error{Path: path, Reason: couldHaveWritten + reason})
 			} else {
-				p.Project = path
+				p.Project = real
 			}
 		}
 		parent := filepath.Dir(dir)
@@ -63,7 +69,7 @@ func Find(flag, dir, home string, getenv func(string) string) (Places, error) {
 func (p Places) withOwn(folder, path string) (Places, error) {
 	if whose := NotRoots(folder); whose != "" {
 		if isFile(path) {
-			p.Ignored = append(p.Ignored, Error{Path: path, Reason: whose + ", and mcpauth runs as root"})
+			p.Ignored = append(p.Ignored, Error{Path: path, Reason: couldHaveWritten + whose + ", and mcpauth runs as root"})
 		}
 		return p, nil
 	}
@@ -72,8 +78,8 @@ func (p Places) withOwn(folder, path string) (Places, error) {
 	case !isFile(path):
 		reason = reasonNoFile(path)
 	case theirs != "":
-		p.Ignored = append(p.Ignored, Error{Path: path, Reason: theirs})
-		reason = "another user could have written it: " + theirs
+		reason = couldHaveWritten + theirs
+		p.Ignored = append(p.Ignored, Error{Path: path, Reason: reason})
 	default:
 		p.Own = path
 		return p, nil

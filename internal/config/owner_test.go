@@ -64,9 +64,10 @@ func TestForeignProjectFiles(t *testing.T) {
 
 // For a symbolic link, Foreign also checks the file that it points to.
 func TestLinkedProjectFile(t *testing.T) {
-	root, open := t.TempDir(), t.TempDir()
+	root := t.TempDir()
+	open := filepath.Join(root, "open")
 	target := filepath.Join(open, "x.json")
-	err := errors.Join(os.WriteFile(target, []byte("{}"), 0o644), os.Symlink(target, filepath.Join(root, ".mcp.json")))
+	err := errors.Join(os.Mkdir(open, 0o755), os.WriteFile(target, []byte("{}"), 0o644), os.Symlink(target, filepath.Join(root, ".mcp.json")))
 	if err != nil {
 		t.Fatal(err)
 	}

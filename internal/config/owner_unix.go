@@ -4,7 +4,6 @@ package config
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -19,7 +18,7 @@ import (
 // its folder, each symbolic link in the path and the link's folder.
 func Foreign(path string) string {
 	paths := []string{path, filepath.Dir(path)}
-	real, err := walkPath(path, func(part string, info fs.FileInfo) {
+	real, err := walkPath(path, anyPart, func(part string, info fs.FileInfo) {
 		if info.Mode()&fs.ModeSymlink == 0 {
 			return
 		}
@@ -46,7 +45,7 @@ func Foreign(path string) string {
 // Exposed returns the reason why another user can replace the file at an absolute path without links, or "" if no other user can. Exposed checks
 // the file and every folder above it. In a folder like /tmp, another user can add files, but not replace or rename those of this user.
 func Exposed(path string) (reason string) {
-	_, err := walkPath(path, func(part string, info fs.FileInfo) {
+	_, err := walkPath(path, anyPart, func(part string, info fs.FileInfo) {
 		if reason == "" {
 			reason = otherOwner(info)
 			if sticky := info.IsDir() && info.Mode()&fs.ModeSticky != 0; reason == "" && !sticky {
@@ -61,38 +60,6 @@ func Exposed(path string) (reason string) {
 		return reasonWithoutPath(err)
 	}
 	return reason
-}
-
-// walkPath calls visit for each folder and each symbolic link on the way to an absolute path, and returns the path without links. At a part
-// that does not exist, walkPath returns an error.
-func walkPath(path string, visit func(path string, info fs.FileInfo)) (real string, err error) {
-	const maxLinks = 40 // as on Linux
-	real = "/"
-	for rest, links := strings.Split(path, "/"), 0; len(rest) > 0; {
-		next := filepath.Join(real, rest[0])
-		rest = rest[1:]
-		info, err := os.Lstat(next)
-		if err != nil {
-			return "", err
-		}
-		visit(next, info)
-		if info.Mode()&fs.ModeSymlink == 0 {
-			real = next
-			continue
-		}
-		links++
-		target, err := os.Readlink(next)
-		switch {
-		case err != nil:
-			return "", err
-		case links > maxLinks:
-			return "", errors.New("too many symbolic links")
-		case filepath.IsAbs(target):
-			real = "/"
-		}
-		rest = append(strings.Split(target, "/"), rest...)
-	}
-	return real, nil
 }
 
 // foreign returns the reason why another user could have written or can change one file or folder.
@@ -174,7 +141,7 @@ func NotRoots(folder string) string {
 		return ""
 	}
 	whose := ""
-	_, _ = walkPath(folder, func(path string, info fs.FileInfo) {
+	_, _ = walkPath(folder, anyPart, func(path string, info fs.FileInfo) {
 		if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Uid != 0 && whose == "" {
 			whose = fmt.Sprintf("%s belongs to user %d", path, stat.Uid)
 		}

@@ -13,18 +13,20 @@ import (
 	"mcpauth/internal/jsonscan"
 )
 
-// Arguments of a call. If both fields are set, they are merged, and Args take precedence.
+// Arguments of a call. If both Object and Args are set, they are merged, and Args take precedence.
 type Arguments struct {
-	Object json.RawMessage // the whole object; nil: none
-	Args   []Arg
+	Object  json.RawMessage // the whole object; nil: none
+	Args    []Arg
+	Private bool // true: errors do not quote the values of Object, for example because they come from a file
 }
 
 // Arg is one argument. If the schema has no property with the whole name, dots in the name separate the names of nested members. Several
 // arguments with the same name become an array if the schema allows an array.
 type Arg struct {
-	Name  string
-	Value string
-	JSON  bool // true: Value is JSON and is sent unchanged; false: Value is text and is converted if the schema requires another scalar type
+	Name    string
+	Value   string
+	JSON    bool // true: Value is JSON and is sent unchanged; false: Value is text and is converted if the schema requires another scalar type
+	Private bool // true: errors do not quote Value
 }
 
 // Error reports an invalid argument. Argument, Listed and Nearest quote the server's schema. The texts are not safe to print.
@@ -53,7 +55,7 @@ func (a Arguments) Build(s *Schema, validate bool) (json.RawMessage, error) {
 	if root == nil {
 		return nil, wrong("", "the arguments are not a JSON object")
 	}
-	if err := b.checkObject(root); err != nil {
+	if err := b.checkObject(root, a.Private); err != nil {
 		return nil, err
 	}
 	for _, group := range groupByName(a.Args) {
@@ -91,7 +93,7 @@ func (s *Schema) Fill(values json.RawMessage) (json.RawMessage, error) {
 				return nil, wrong("", "the defaults have more than %d bytes", maxDefaults)
 			}
 		}
-		if err := (objectBuilder{validate: true}).checkValue(name, p, v.raw); err != nil {
+		if err := (objectBuilder{validate: true}).checkValue(name, p, v.raw, true); err != nil {
 			return nil, err
 		}
 		out.put(name, v)
@@ -131,7 +133,7 @@ func wrong(argument, format string, a ...any) *Error {
 
 // checkObject refuses a member of the whole object if the schema does not allow its value or forbids its name. Names that the schema does
 // not list are accepted, because schemas are often incomplete.
-func (b objectBuilder) checkObject(o *jsonValue) error {
+func (b objectBuilder) checkObject(o *jsonValue, private bool) error {
 	if !b.validate {
 		return nil
 	}
@@ -140,7 +142,7 @@ func (b objectBuilder) checkObject(o *jsonValue) error {
 		p, ok := b.root.propertySchema(name)
 		switch {
 		case ok:
-			if err := b.checkValue(name, p, o.list[i].raw); err != nil {
+			if err := b.checkValue(name, p, o.list[i].raw, private); err != nil {
 				return err
 			}
 		case forbids:
@@ -173,13 +175,13 @@ func (b objectBuilder) checkRequired(o *jsonValue) error {
 }
 
 // checkValue refuses a value that the schema does not allow. checkValue always accepts null, because servers take null for "not given".
-func (b objectBuilder) checkValue(name string, s subschema, raw json.RawMessage) error {
+func (b objectBuilder) checkValue(name string, s subschema, raw json.RawMessage, private bool) error {
 	k := s.allowedKinds()
 	switch kind := kindOf(raw); {
 	case !b.validate || kind == null:
 		return nil
 	case kind&k == 0:
-		return wrong(name, "expected %s, got %s", k&^null, shorten(string(raw)))
+		return wrong(name, "expected %s, got %s", k&^null, shown(raw, private))
 	case kind&scalar == 0 || s.allowsValue(&jsonValue{raw: raw}):
 		return nil
 	}
@@ -193,7 +195,7 @@ func (b objectBuilder) checkValue(name string, s subschema, raw json.RawMessage)
 	if len(texts) == 0 {
 		return nil // parts of the schema contradict each other
 	}
-	e := wrong(name, "%s is not one of ", shorten(string(raw)))
+	e := wrong(name, "%s is not one of ", shown(raw, private))
 	e.Listed = strings.Join(texts, ", ")
 	e.Nearest = NearestOne((&jsonValue{raw: raw}).decodeString(), names)
 	return e
@@ -216,7 +218,7 @@ func (b objectBuilder) setArgument(root *jsonValue, group []Arg) error {
 		if inner == nil {
 			inner = &jsonValue{}
 		} else if inner.raw != nil {
-			given := shorten(string(inner.raw))
+			given := shown(inner.raw, true)
 			if inner = parseObject(inner.raw); inner == nil {
 				return wrong(name, "%q is given as %s, which has no members", strings.Join(path[:i+1], "."), given)
 			}
@@ -297,7 +299,7 @@ func (b objectBuilder) propertyValue(s subschema, group []Arg) (json.RawMessage,
 	var out bytes.Buffer
 	for i, a := range group {
 		if !a.JSON && (strings.HasPrefix(a.Value, "[") || a.Value == "null" && k&null != 0) {
-			return nil, wrong(name, "%s could be JSON or text: write it as JSON, %s:=…", shorten(a.Value), name)
+			return nil, wrong(name, "%s could be JSON or text: write it as JSON, %s:=…", shown([]byte(a.Value), a.Private), name)
 		}
 		v, err := b.singleValue(items, a)
 		if err != nil {
@@ -317,13 +319,24 @@ func (b objectBuilder) singleValue(s subschema, a Arg) (json.RawMessage, error) 
 		if !jsonscan.Valid(v) {
 			return nil, wrong(a.Name, "its value is not JSON")
 		}
-		return v, b.checkValue(a.Name, s, v)
+		return v, b.checkValue(a.Name, s, v, a.Private)
 	}
 	v, reason := convertText(a.Value, s)
-	if reason != "" && b.validate {
-		return nil, wrong(a.Name, "%s, got %q", reason, shorten(a.Value))
+	switch {
+	case reason == "" || !b.validate:
+		return v, b.checkValue(a.Name, s, v, a.Private)
+	case a.Private:
+		return nil, wrong(a.Name, "%s, got another text", reason)
 	}
-	return v, b.checkValue(a.Name, s, v)
+	return nil, wrong(a.Name, "%s, got %q", reason, shorten(a.Value))
+}
+
+// shown returns the beginning of a value for an error or, if the value is private, its type.
+func shown(raw json.RawMessage, private bool) string {
+	if private {
+		return "a value of type " + jsonscan.Type(raw)
+	}
+	return shorten(string(raw))
 }
 
 // convertText converts text to JSON. If the schema allows only one scalar type, and that type is not string, convertText returns a value of

@@ -148,6 +148,35 @@ func TestArgumentsUnchecked(t *testing.T) {
 	}
 }
 
+// Errors do not quote private values, such as the content of a file.
+func TestPrivateArguments(t *testing.T) {
+	const schema = `{"properties":{"i":{"type":"integer"},"size":{"enum":["small"]},"list":{"type":"array","items":{"type":"integer"}},"o":{"type":"object"}}}`
+	s := Parse(json.RawMessage(schema))
+	for object, want := range map[string]string{
+		`{"i":"canary"}`:            "i: expected integer, got a value of type string",
+		`{"i":{"canary":"canary"}}`: "i: expected integer, got a value of type object",
+		`{"size":"canary"}`:         `size: a value of type string is not one of "small"`,
+	} {
+		if _, err := (Arguments{Object: json.RawMessage(object), Private: true}).Build(s, true); err == nil || err.Error() != want {
+			t.Errorf("%s: %v", object, err)
+		}
+	}
+	for _, tt := range []struct {
+		args []Arg
+		want string
+	}{
+		{[]Arg{{Name: "i", Value: "canary", Private: true}}, "i: expected integer, got another text"},
+		{[]Arg{{Name: "i", Value: `"canary"`, JSON: true, Private: true}}, "i: expected integer, got a value of type string"},
+		{[]Arg{{Name: "size", Value: "canary", Private: true}}, `size: a value of type string is not one of "small"`},
+		{[]Arg{{Name: "list", Value: "[canary", Private: true}}, "list: a value of type array could be JSON or text: write it as JSON, list:=…"},
+		{[]Arg{{Name: "o", Value: `"canary"`, JSON: true, Private: true}, {Name: "o.x", Value: "1"}}, `o.x: "o" is given as a value of type string, which has no members`},
+	} {
+		if _, err := (Arguments{Args: tt.args}).Build(s, tt.args[0].Name != "o"); err == nil || err.Error() != tt.want {
+			t.Errorf("%+v: %v", tt.args, err)
+		}
+	}
+}
+
 // hostile returns schemas whose evaluation would take exponential or quadratic time without the caches. Some schemas have recursion in
 // several alternatives. Others have long chains of references, or wide unions to which many properties refer.
 func hostile() map[string]string {

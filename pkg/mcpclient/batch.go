@@ -131,7 +131,7 @@ func (c *Client) callLine(ctx context.Context, l batchLine, limit time.Duration)
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
-	raw, task, err := c.callRaw(ctx, l.tool, Arguments{Object: l.arguments})
+	raw, task, err := c.callRaw(ctx, l.tool, Arguments{Object: l.arguments, Private: true})
 	if err != nil {
 		return Result{}, err
 	}

@@ -1,0 +1,105 @@
+package config
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Resolve returns the path of a project's file without symbolic links, or "" if there is no such file. If a link leads out of the project,
+// Resolve returns a text that says so. Resolve looks at nothing outside the project and the folders above it, because to look at a path such
+// as /net/HOST or \\HOST can connect to a file server.
+func Resolve(path, home string) (real, outside string) {
+	if _, err := os.Lstat(path); err != nil {
+		return "", ""
+	}
+	above := filepath.Dir(path)
+	folder, err := filepath.EvalSymlinks(above)
+	if err != nil { // some file systems of Windows cannot resolve links
+		folder = above
+	}
+	root := projectRoot(folder, home)
+	real, err = walkPath(filepath.Join(folder, filepath.Base(path)), func(part string) error {
+		if !isWithin(root, part) && !isWithin(part, folder) && !isWithin(part, above) {
+			outside = fmt.Sprintf("a symbolic link leads to %s, outside the project %s", part, root)
+			return errors.New(outside)
+		}
+		return nil
+	}, func(string, fs.FileInfo) {})
+	if err != nil {
+		return "", outside
+	}
+	return real, ""
+}
+
+// projectRoot returns the top folder of the Git repository that contains a folder. Without a repository, the folder itself is the result. A
+// repository of the home folder or above it does not count, because it would make all the user's files part of the project.
+func projectRoot(folder, home string) string {
+	own, _ := os.Stat(home)
+	for dir := folder; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		if info, err := os.Stat(dir); err != nil || os.SameFile(info, own) {
+			break
+		}
+		if _, err := os.Lstat(filepath.Join(dir, ".git")); err == nil {
+			return dir
+		}
+	}
+	return folder
+}
+
+// isWithin reports whether a path is a folder or lies below the folder.
+func isWithin(folder, path string) bool {
+	separator := string(filepath.Separator)
+	return strings.HasPrefix(path+separator, strings.TrimSuffix(folder, separator)+separator)
+}
+
+// walkPath follows an absolute path and its symbolic links, and returns the path without links. walkPath calls enter before it looks at a
+// part, and visit after it has looked at a folder, a link or the file. walkPath returns an error if enter does, or if a part does not exist.
+func walkPath(path string, enter func(part string) error, visit func(part string, info fs.FileInfo)) (real string, err error) {
+	const maxLinks = 40 // as on Linux
+	real, rest := splitPath(path, "")
+	for links := 0; len(rest) > 0; {
+		next := filepath.Join(real, rest[0])
+		rest = rest[1:]
+		if err := enter(next); err != nil {
+			return "", err
+		}
+		info, err := os.Lstat(next)
+		if err != nil {
+			return "", err
+		}
+		visit(next, info)
+		if info.Mode()&fs.ModeSymlink == 0 {
+			real = next
+			continue
+		}
+		links++
+		target, err := os.Readlink(next)
+		if err != nil {
+			return "", err
+		}
+		if links > maxLinks {
+			return "", errors.New("too many symbolic links")
+		}
+		var parts []string
+		real, parts = splitPath(target, real)
+		rest = append(parts, rest...)
+	}
+	return real, nil
+}
+
+// splitPath returns the folder in which a path begins, and the parts of the path. A relative path begins in the folder from.
+func splitPath(path, from string) (begin string, parts []string) {
+	volume := filepath.VolumeName(path) // always "" except on Windows
+	parts = strings.Split(filepath.ToSlash(path[len(volume):]), "/")
+	if volume == "" && parts[0] != "" {
+		return from, parts
+	}
+	return cmp.Or(volume, filepath.VolumeName(from)) + string(filepath.Separator), parts
+}
+
+func anyPart(string) error { return nil }
