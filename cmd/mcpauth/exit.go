@@ -101,6 +101,7 @@ func errorTable() []errorRow {
 		{both(isAny(keystore.ErrDenied), inPostgres), exitKeystore, "keystore", fixedHint("check the user, password and privileges (MCPAUTH_KEYSTORE_URL, PGUSER, PGPASSWORD)")},
 		{both(isAny(keystore.ErrTimeout, keystore.ErrUnavailable), inPostgres), exitKeystore, "keystore", fixedHint("check that the database is up, that MCPAUTH_KEYSTORE_URL names it, and that PGSSLROOTCERT names the authority of its certificate, and repeat the command")},
 		{isAny(keystore.ErrKeyFile), exitKeystore, "keystore", fixedHint("set MCPAUTH_KEYSTORE_KEY_FILE to the age identity file to which the records are encrypted, the same one on all machines")},
+		{isAny(keystore.ErrForeignBus), exitKeystore, "keystore", suggestLogin("unset the variable DBUS_SESSION_BUS_ADDRESS, or store credentials in files: ", "--keystore", "file")},
 		{isAny(keystore.ErrLocked), exitKeystore, "keystore", func(hintInput) string { return unlockHint(runtime.GOOS) }},
 		{isAny(keystore.ErrDenied), exitKeystore, "keystore", suggestLogin("allow mcpauth to use the keychain, or store credentials in files: ", "--keystore", "file")},
 		{isAny(keystore.ErrTimeout, keystore.ErrUnavailable), exitKeystore, "keystore", suggestLogin("if there is no usable keychain, store credentials in files: ", "--keystore", "file")},

@@ -230,6 +230,7 @@ var metElsewhere = map[string]string{
 	"mcpclient.QuestionError":  "hostile_test.go; the row of httpx.AddressError",
 	"token.ErrAudience":        "login_grants.txtar; only another assertion helps",
 	"keystore.ErrLocked":       "secretservice stories; the hint is a command of the system",
+	"keystore.ErrForeignBus":   "hostile_bus_linux_test.go; needs another user",
 	"keystore.ErrDenied":       "needs a keychain that refuses; the same hint as ErrUnavailable",
 	"keystore.ErrTimeout":      "needs a keychain that hangs; the same hint as ErrUnavailable",
 	"keystore.ErrElsewhere":    "needs a keychain",

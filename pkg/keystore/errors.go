@@ -25,6 +25,7 @@ var (
 	ErrMode        = fmt.Errorf("%w: its mode gives other users access", ErrInsecure)
 	ErrElsewhere   = errors.New("in another store") // the credential is in a store other than the requested one
 	ErrKeyFile     = errors.New("the key file cannot be used")
+	ErrForeignBus  = errors.New("the D-Bus session bus is not this user's") // another user's Secret Service would get the tokens
 
 	// Only the postgres store returns these:
 	ErrReadOnly = errors.New("the database is read-only") // for example a replica

@@ -8,10 +8,13 @@ package keystore
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
+	"syscall"
 
 	"github.com/godbus/dbus/v5"
 )
@@ -22,7 +25,7 @@ const (
 )
 
 func systemKeychain() (itemStore, platform) {
-	return goKeyring{}, platform{maxSize: maxSizeSecretService, available: secretsAvailable, isLocked: secretsLocked, guard: sessionBus,
+	return goKeyring{}, platform{maxSize: maxSizeSecretService, available: secretsAvailable, isLocked: secretsLocked, guard: guardBus,
 		classify: func(op string, err error) error { return classifySecretService(op, replyName(err), err) },
 		vanished: func(err error) bool { return isGone(replyName(err)) }}
 }
@@ -35,11 +38,71 @@ func replyName(err error) string {
 	return ""
 }
 
-// sessionBus checks that the environment names a session bus, or that systemd has created one in the runtime folder.
-func sessionBus() error {
-	return busIn(os.Getenv("DBUS_SESSION_BUS_ADDRESS"), filepath.Join("/run/user", strconv.Itoa(os.Getuid())))
+// guardBus returns an error if the keychain must not be used, because there is no session bus that mcpauth trusts.
+func guardBus() error {
+	_, err := sessionBus()
+	return err
 }
 
+// sessionBus returns the connection to the session bus, which go-keyring uses, too. The environment may name the bus of another user, for
+// example after su or sudo -E, or a socket that another user has created at an old address. The Secret Service of that user would get the
+// tokens. Therefore sessionBus checks the user of the bus before it sends anything, and again on the connection that go-keyring will use.
+func sessionBus() (*dbus.Conn, error) {
+	if err := busIn(os.Getenv("DBUS_SESSION_BUS_ADDRESS"), filepath.Join("/run/user", strconv.Itoa(os.Getuid()))); err != nil {
+		return nil, err
+	}
+	silent, err := dbus.SessionBusPrivateNoAutoStartup()
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("%w: %w", ErrForeignBus, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	err = checkBus(silent, os.Geteuid())
+	silent.Close()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := dbus.SessionBus()
+	if err != nil {
+		return nil, err
+	}
+	if err := checkBus(conn, os.Geteuid()); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// checkBus returns an error if the process at the other end of a connection belongs neither to the user nor to root.
+func checkBus(conn *dbus.Conn, uid int) error {
+	socket, ok := socketOf(conn)
+	if !ok {
+		return fmt.Errorf("%w: it is not a Unix socket, so that its user is unknown", ErrForeignBus)
+	}
+	peer, err := peerOfSocket(socket)
+	switch {
+	case errors.Is(err, errors.ErrUnsupported): // not on Linux
+		return nil
+	case err != nil:
+		return fmt.Errorf("%w: its user is unknown: %w", ErrForeignBus, err)
+	case peer != 0 && int(peer) != uid:
+		return fmt.Errorf("%w: it belongs to user %d, but mcpauth runs as user %d", ErrForeignBus, peer, uid)
+	}
+	return nil
+}
+
+// socketOf returns the Unix socket of a connection. The D-Bus library has no method for that, so socketOf reads a private field.
+func socketOf(conn *dbus.Conn) (socket syscall.Conn, ok bool) {
+	field := reflect.ValueOf(conn).Elem().FieldByName("transport")
+	if !field.IsValid() {
+		return nil, false
+	}
+	socket, ok = reflect.NewAt(field.Type(), field.Addr().UnsafePointer()).Elem().Interface().(syscall.Conn)
+	return socket, ok
+}
+
+// busIn checks that the environment names a session bus, or that systemd has created one in the runtime folder.
 func busIn(address, runtimeDir string) error {
 	if address != "" && address != "autolaunch:" {
 		return nil
@@ -54,10 +117,7 @@ func busIn(address, runtimeDir string) error {
 
 // secretsAvailable asks the bus whether a program provides the Secret Service or can be started to provide it. No program is started.
 func secretsAvailable() error {
-	if err := sessionBus(); err != nil {
-		return err
-	}
-	conn, err := dbus.SessionBus()
+	conn, err := sessionBus()
 	if err != nil {
 		return err
 	}
@@ -77,7 +137,7 @@ func secretsAvailable() error {
 
 // secretsLocked reports whether the collection that go-keyring uses is locked.
 func secretsLocked() bool {
-	conn, err := dbus.SessionBus()
+	conn, err := sessionBus()
 	if err != nil {
 		return false
 	}

@@ -48,7 +48,7 @@ func maxSizeSecretService(string) int { return 64 << 10 }
 func classifyCommon(op string, err error) error {
 	switch {
 	case errors.Is(err, ErrNotFound), errors.Is(err, ErrLocked), errors.Is(err, ErrDenied), errors.Is(err, ErrTimeout),
-		errors.Is(err, ErrUnavailable), errors.Is(err, ErrUnwritable):
+		errors.Is(err, ErrUnavailable), errors.Is(err, ErrUnwritable), errors.Is(err, ErrForeignBus):
 		return err
 	case errors.Is(err, keyring.ErrNotFound) && op == "set":
 		return fmt.Errorf("%w: the keychain reports that the item to write does not exist", ErrUnwritable)

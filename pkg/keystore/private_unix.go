@@ -67,14 +67,9 @@ func checkSocket(conn net.Conn, uid int) error {
 	if !ok {
 		return errors.ErrUnsupported
 	}
-	raw, err := socket.SyscallConn()
+	peer, err := peerOfSocket(socket)
 	if err != nil {
 		return err
-	}
-	var peer uint32
-	var peerErr error
-	if err := raw.Control(func(fd uintptr) { peer, peerErr = peerOf(int(fd)) }); err != nil || peerErr != nil {
-		return errors.Join(err, peerErr)
 	}
 	if peer == 0 || int(peer) == uid {
 		return nil
@@ -83,6 +78,17 @@ func checkSocket(conn net.Conn, uid int) error {
 		return nil
 	}
 	return fmt.Errorf("%w: the socket %s belongs to user %d; specify the host of the database", errDistrust, conn.RemoteAddr(), peer)
+}
+
+// peerOfSocket returns the user whose process listens at the other end of a connected Unix socket.
+func peerOfSocket(socket syscall.Conn) (uid uint32, err error) {
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var peerErr error
+	err = raw.Control(func(fd uintptr) { uid, peerErr = peerOf(int(fd)) })
+	return uid, errors.Join(err, peerErr)
 }
 
 // makePrivateFolder creates a folder that only the user can access.
