@@ -239,7 +239,7 @@ func namedHint(a hintInput) string {
 	return "if you know that the server moved there: " + a.withoutSecrets().loginLine(flags...)
 }
 
-// issuerHint suggests a login that names the issuer whose token endpoint is on another origin.
+// issuerHint suggests a login that names the issuer, if its token endpoint is not below the issuer.
 func issuerHint(a hintInput, e *token.UnnamedIssuerError) string {
 	return "if you know that this token endpoint belongs to this authorization server: " + a.loginLine("--issuer", e.Issuer)
 }

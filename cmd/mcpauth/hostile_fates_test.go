@@ -144,6 +144,8 @@ func fates() map[string]fate {
 		"identity/alias-elsewhere":    {exit: exitDone, good: true, says: "as2.attack.example/token is not shown the client certificate"},
 		"identity/assertion-mix-up": {exit: exitSecurity, says: `(?s)aud names the token endpoint "https://as2.attack.example/token", .*hint: if you know .* --issuer https://as.attack.example\n`,
 			args: []string{"login", "SERVER", "--grant", "jwt_bearer", "--client-id", "demo-public", "--assertion-file", "assertion"}},
+		"identity/assertion-tenant": {exit: exitSecurity, says: `(?s)aud names the token endpoint "https://as.attack.example/token", .*hint: if you know .* --issuer https://as.attack.example/evil\n`,
+			args: []string{"login", "SERVER", "--grant", "jwt_bearer", "--client-id", "demo-public", "--assertion-file", "assertion-as"}},
 		"identity/issuer-foreign":         issuer,
 		"identity/issuer-case":            issuer,
 		"identity/issuer-port":            issuer,

@@ -200,7 +200,7 @@ func homeFolder(t *testing.T) string {
 
 func newVictim(t *testing.T, w *attack.World, stranger string) *victim {
 	home := homeFolder(t)
-	for name, text := range map[string]string{"id-token": w.IDToken(), "assertion": w.Assertion()} {
+	for name, text := range map[string]string{"id-token": w.IDToken(), "assertion": w.Assertion(attack.AS2), "assertion-as": w.Assertion(attack.AS)} {
 		if err := os.WriteFile(filepath.Join(home, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

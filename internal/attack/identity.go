@@ -19,9 +19,9 @@ func spoilt(subject, name, what string, words ...string) Attack {
 // idToken returns an unsigned ID token with an email.
 func idToken(email string) string { return unsigned(map[string]string{"email": email, "sub": "1"}) }
 
-// Assertion returns an assertion of the user for the token endpoint of AS2.
-func (w *World) Assertion() string {
-	return unsigned(map[string]string{"iss": "https://ci.example", "sub": "job", "aud": AS2 + tokenPath})
+// Assertion returns an assertion of the user for the token endpoint of an authorization server.
+func (w *World) Assertion(issuer string) string {
+	return unsigned(map[string]string{"iss": "https://ci.example", "sub": "job", "aud": issuer + tokenPath})
 }
 
 // unsigned returns a JWT without a valid signature.
@@ -89,6 +89,9 @@ func identity() []Attack {
 		spoilt("identity", "endpoint-elsewhere", "the token endpoint is on another origin than the issuer, which RFC 8414 §2 allows", "metadata:set.token_endpoint="+word(AS2+"/token")),
 		{Name: "identity/assertion-mix-up", What: "the token endpoint in the attacker's metadata belongs to an honest server, which would accept the user's assertion and issue a token to the attacker", At: "POST " + tokenPath,
 			Words: []string{"metadata:set.token_endpoint=" + word(AS2+tokenPath)}, Do: body(`{"access_token":"abcdefgh","token_type":"Bearer"}`)},
+		{Name: "identity/assertion-tenant", What: "another tenant of the honest authorization server's host names the honest server's token endpoint in its own metadata, to get a token for the user's assertion", At: serverPath + "/evil",
+			Words: []string{"resource-metadata:set.authorization_servers=[" + word(AS+"/evil") + "]", `token:status=200,type=application/json,body="{\"access_token\":\"abcdefgh\",\"token_type\":\"Bearer\"}"`},
+			Do:    body(`{"issuer":"` + AS + `/evil","token_endpoint":"` + AS + tokenPath + `","grant_types_supported":["urn:ietf:params:oauth:grant-type:jwt-bearer"]}`)},
 		spoilt("identity", "account-other", "the browser is logged in with another account than --expect-account names", "token:set.id_token="+word(idToken("eve@example.com"))),
 		spoilt("identity", "account-lookalike", "the account name is the expected name plus an invisible character", "token:set.id_token="+word(idToken("ann@example.com\u200b"))),
 		spoilt("identity", "account-unknown", "the server does not name the account", "token:del=id_token"),

@@ -106,7 +106,7 @@ func TestTokenEndpointOfANamedIssuer(t *testing.T) {
 			if _, err := b.client(t).Refresh(ctx, b.t, 0); err != nil {
 				t.Errorf("a renewal of the later login: %v", err)
 			}
-			if n := b.requests.Load(); n != 4 || b.bound(t) != 1 {
+			if n := b.requests.Load(); n != 4 || b.bound(t) != 2 { // the workload, and the workload with its audience
 				t.Errorf("%d requests, %d secrets are bound", n, b.bound(t))
 			}
 			b.write(t, `{"iss":"ci","sub":"job"}`)
@@ -150,27 +150,51 @@ func TestRenewalAtABorrowedTokenEndpoint(t *testing.T) {
 	}
 }
 
-// A token endpoint on the origin of the issuer, but not below the issuer, may belong to another tenant. An assertion for it is bound.
-func TestAssertionForAnEndpointBesideTheIssuer(t *testing.T) {
+// The tenants of a host share its origin. A hostile tenant names the token endpoint of another tenant, "bank". The hostile tenant does not get
+// an assertion for this token endpoint unless the user names the hostile issuer. Even then, an assertion that the bank has received first
+// needs --issuer or --accept-new-issuer.
+func TestAssertionForAnotherTenant(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, demo.Options{})
 	file := filepath.Join(t.TempDir(), "assertion")
-	if err := os.WriteFile(file, []byte(jwtOf(`{"alg":"ES256"}`, `{"iss":"ci","sub":"job","aud":"https://as.example/victim/token"}`)), 0o600); err != nil {
+	const endpoint = "https://as.example/bank/token"
+	if err := os.WriteFile(file, []byte(jwtOf(`{"alg":"ES256"}`, `{"iss":"ci","sub":"job","aud":"`+endpoint+`"}`)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	target := Target{URL: "https://a", Settings: Settings{Grant: GrantJWTBearer, AssertionFile: file}}
-	at := func(tenant string) credential {
-		cred := loginAt(target, "https://as.example/"+tenant)
-		cred.Endpoints.Token = "https://as.example/victim/token"
-		return cred
+	login := func(c *Client, tenant string, named bool, o LoginOptions) error {
+		target := Target{URL: "https://a", Settings: Settings{Grant: GrantJWTBearer, AssertionFile: file}}
+		issuer := "https://as.example/" + tenant
+		if named {
+			target.Issuer = issuer
+		}
+		cred := loginAt(target, issuer)
+		cred.Endpoints.Token = endpoint
+		return c.bindLogin(ctx, target, cred, o)
 	}
-	if err := b.c.bindLogin(ctx, target, at("victim"), LoginOptions{}); err != nil || b.bound(t) != 0 {
-		t.Errorf("an assertion for a URL below the issuer: %v, %d bound", err, b.bound(t))
+	_, unnamed := errors.AsType[*token.UnnamedIssuerError](login(b.c, "evil", false, LoginOptions{}))
+	if !unnamed || b.bound(t) != 0 {
+		t.Errorf("nobody names the issuer: %v, %d bound", unnamed, b.bound(t))
 	}
-	if err := b.c.bindLogin(ctx, target, at("one"), LoginOptions{}); err != nil || b.bound(t) != 1 {
-		t.Errorf("beside the issuer: %v, %d bound", err, b.bound(t))
+	if err := login(b.c, "bank", false, LoginOptions{}); err != nil {
+		t.Errorf("at the bank: %v", err)
 	}
-	if err := b.c.bindLogin(ctx, target, at("two"), LoginOptions{}); !errors.Is(err, ErrIssuerChanged) {
-		t.Errorf("beside another tenant: %v", err)
+	if err := login(b.c, "evil", true, LoginOptions{}); !errors.Is(err, ErrIssuerChanged) {
+		t.Errorf("at another tenant after the bank: %v", err)
+	}
+	if err := login(b.c, "evil", true, LoginOptions{IssuerGiven: true}); err != nil {
+		t.Errorf("with --issuer: %v", err)
+	}
+	if err := login(b.c, "bank", false, LoginOptions{}); err != nil {
+		t.Errorf("at the bank again: %v", err)
+	}
+
+	other := newBench(t, demo.Options{})
+	if err := login(other.c, "one", true, LoginOptions{}); err != nil {
+		t.Errorf("at a tenant that the user names: %v", err)
+	}
+	for _, tenant := range []string{"two", "bank"} {
+		if err := login(other.c, tenant, true, LoginOptions{}); !errors.Is(err, ErrIssuerChanged) {
+			t.Errorf("at the tenant %s later: %v", tenant, err)
+		}
 	}
 }

@@ -74,13 +74,15 @@ func (c *Client) userSecrets(ctx context.Context, t Target, issuer string) ([]us
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, userSecret{what: "ID token", value: assertionID(id), recipient: place})
+		all = append(all, userSecret{what: "ID token", value: assertionID(id, "iss", "sub"), recipient: place})
 	}
 	return all, nil
 }
 
-// assertionFor returns an assertion that the credential's authorization server may receive, and the secret that binds the assertion. There is no
-// such secret if the assertion names its issuer, because CheckAudience refuses it at any other issuer.
+// assertionFor returns an assertion that the credential's authorization server may receive, and the secrets that bind the assertion. The first
+// secret is the subject with the audience, because another issuer could name the audience as its token endpoint. If no audience is at or below
+// the issuer, the subject alone is the second secret. Otherwise the subject alone is not bound, because a platform may issue an assertion of
+// the same subject for each of several issuers.
 func (c *Client) assertionFor(ctx context.Context, cred credential) (assertion string, bound []userSecret, err error) {
 	if assertion, err = c.unexpiredAssertion(ctx, cred.Settings, cred.Issuer); err != nil {
 		return "", nil, err
@@ -88,17 +90,25 @@ func (c *Client) assertionFor(ctx context.Context, cred credential) (assertion s
 	if err := token.CheckAudience(assertion, cred.Issuer, cred.Endpoints.Token, cred.isIssuerNamed()); err != nil {
 		return "", nil, err
 	}
-	if cred.Settings.Assertion == fromActions || token.NamesIssuer(assertion, cred.Issuer) {
+	if cred.Settings.Assertion == fromActions {
 		return assertion, nil, nil
 	}
-	return assertion, []userSecret{{what: "assertion", value: assertionID(assertion), recipient: cred.Issuer}}, nil
+	bound = []userSecret{{what: "assertion", value: assertionID(assertion, "iss", "sub", "aud"), recipient: cred.Issuer}}
+	if !token.NamesIssuer(assertion, cred.Issuer) {
+		bound = append(bound, userSecret{what: "assertion", value: assertionID(assertion, "iss", "sub"), recipient: cred.Issuer})
+	}
+	return assertion, bound, nil
 }
 
-// assertionID identifies an assertion by its issuer and subject, because platforms replace assertions every few minutes. The argument must
-// be a JWT.
-func assertionID(assertion string) string {
+// assertionID identifies an assertion by some of its claims, because platforms replace assertions every few minutes. The argument must be a
+// JWT.
+func assertionID(assertion string, claims ...string) string {
 	c, _ := token.Claims(assertion)
-	id, _ := json.Marshal([]json.RawMessage{c["iss"], c["sub"]})
+	var values []json.RawMessage
+	for _, name := range claims {
+		values = append(values, c[name])
+	}
+	id, _ := json.Marshal(values)
 	return string(id)
 }
 

@@ -47,7 +47,7 @@ func Claims(text string) (map[string]json.RawMessage, error) {
 type UnnamedIssuerError struct{ Audience, Issuer string }
 
 func (e *UnnamedIssuerError) Error() string {
-	return fmt.Sprintf("%v: aud names the token endpoint %q, which is not on the origin of the authorization server %q (RFC 7523 §3)", ErrAudience, e.Audience, e.Issuer)
+	return fmt.Sprintf("%v: aud names the token endpoint %q, which is not below the authorization server %q (RFC 7523 §3)", ErrAudience, e.Audience, e.Issuer)
 }
 
 func (e *UnnamedIssuerError) Unwrap() error { return ErrAudience }
@@ -59,8 +59,9 @@ func (e *UnnamedIssuerError) Unwrap() error { return ErrAudience }
 // authorization server.
 //
 // A hostile authorization server can name the token endpoint of an honest one as its own. The honest server would accept an assertion for
-// this token endpoint, and the MCP server would receive the honest server's access token. A token endpoint on another origin than the
-// issuer is therefore an audience only if issuerNamed is true: the user named the issuer, or accepted it.
+// this token endpoint, and the MCP server would receive the honest server's access token. A token endpoint that is not below the issuer is
+// therefore an audience only if issuerNamed is true: the user named the issuer, or accepted it. The tenants of a host share its origin, so
+// the path of the issuer counts. A server such as Microsoft Entra, whose token endpoint is beside its issuer, must be named once.
 func CheckAudience(assertion, issuer, endpoint string, issuerNamed bool) error {
 	c, err := Claims(assertion)
 	if err != nil {
@@ -83,8 +84,7 @@ func CheckIDJAG(assertion, issuer, endpoint string, issuerNamed bool) error {
 	return checkAudiences(all, issuer, endpoint, issuerNamed)
 }
 
-// NamesIssuer reports whether an audience of an assertion is the issuer or a URL below the issuer. CheckAudience refuses such an assertion at
-// every other issuer.
+// NamesIssuer reports whether an audience of an assertion is the issuer or a URL below the issuer.
 func NamesIssuer(assertion, issuer string) bool {
 	c, _ := Claims(assertion)
 	return slices.ContainsFunc(parseAudiences(c["aud"]), func(audience string) bool { return namesServer(audience) && isWithin(audience, issuer) })
@@ -96,7 +96,7 @@ func checkAudiences(all []string, issuer, endpoint string, issuerNamed bool) err
 		case !namesServer(a), isWithin(a, issuer):
 		case !isSameURL(a, endpoint):
 			return fmt.Errorf("%w: aud names %q, and the authorization server is %q (RFC 7523 §3)", ErrAudience, httpx.Text(a, 200), issuer)
-		case !issuerNamed && !haveSameOrigin(endpoint, issuer):
+		case !issuerNamed && !isWithin(endpoint, issuer):
 			return &UnnamedIssuerError{Audience: httpx.Text(a, 200), Issuer: issuer}
 		}
 	}
@@ -121,9 +121,9 @@ func parseAudiences(raw json.RawMessage) []string {
 	return slices.DeleteFunc(list, func(audience string) bool { return audience == "" })
 }
 
-// isWithin reports whether an audience is the issuer or a URL below the issuer. Another tenant has the same origin, so the path counts. An
-// audience without a path may mean every tenant of its origin. Such an audience counts only if it is the issuer: if the token endpoint of a
-// tenant were enough, the tenant could use the assertion at the server of the whole origin.
+// isWithin reports whether an audience or a token endpoint is the issuer or a URL below the issuer. Another tenant has the same origin, so the
+// path counts. An audience without a path may mean every tenant of its origin. Such an audience counts only if it is the issuer: if the token
+// endpoint of a tenant were enough, the tenant could use the assertion at the server of the whole origin.
 func isWithin(audience, issuer string) bool {
 	u, own := audienceURL(audience), audienceURL(issuer)
 	if u == nil || own == nil {
@@ -138,11 +138,6 @@ func isWithin(audience, issuer string) bool {
 func isSameURL(audience, address string) bool {
 	u, to := audienceURL(audience), audienceURL(address)
 	return u != nil && to != nil && httpx.SameOrigin(u, to) && strings.TrimSuffix(u.EscapedPath(), "/") == strings.TrimSuffix(to.EscapedPath(), "/") && u.RawQuery == to.RawQuery
-}
-
-func haveSameOrigin(a, b string) bool {
-	u, v := audienceURL(a), audienceURL(b)
-	return u != nil && v != nil && httpx.SameOrigin(u, v)
 }
 
 // audienceURL parses a URL, or a host name with or without a path as an https URL. The result is nil if the text is neither.

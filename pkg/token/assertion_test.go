@@ -103,7 +103,8 @@ func TestAssertionIsForTheServer(t *testing.T) {
 }
 
 // The metadata of a hostile authorization server can name the token endpoint of an honest one. If the user has not named the issuer, an
-// assertion for the honest server's token endpoint is refused, unless the token endpoint is on the origin of the issuer.
+// assertion for the honest server's token endpoint is refused, unless the token endpoint is below the issuer. The tenants of a host share its
+// origin.
 func TestTokenEndpointElsewhereIsNoAudience(t *testing.T) {
 	for _, tt := range []struct {
 		issuer, endpoint, audiences string
@@ -116,8 +117,18 @@ func TestTokenEndpointElsewhereIsNoAudience(t *testing.T) {
 		{"https://accounts.google.com", "https://oauth2.googleapis.com/token", `"https://accounts.google.com"`, true},
 		{"https://as.example", "https://as.example:8443/token", `"https://as.example:8443/token"`, false},
 		{"https://as.example", "https://login.as.example/token", `"https://login.as.example/token"`, false},
-		{"https://as.example/tenant", "https://as.example/oauth/token", `"https://as.example/oauth/token"`, true},
-		{"https://as.example/tenant", "https://AS.example:443/oauth/token", `"https://as.example/oauth/token"`, true},
+		{"https://as.example", "https://AS.example:443/oauth/token", `"https://as.example/oauth/token"`, true},
+		{"https://as.example/", "https://as.example/oauth/token", `"https://as.example/oauth/token"`, true},
+		{"https://as.example/realms/r", "https://AS.example:443/realms/r/protocol/token", `"https://as.example/realms/r/protocol/token"`, true},
+		{"https://as.example/evil", "https://as.example/bank/token", `"https://as.example/bank/token"`, false},
+		{"https://as.example/evil", "https://as.example/bank/token", `["https://as.example/evil","https://as.example/bank/token"]`, false},
+		{"https://as.example/evil", "https://as.example/bank/token", `"https://as.example/evil"`, true},
+		{"https://as.example/bank/evil", "https://as.example/bank/token", `"https://as.example/bank/token"`, false},
+		{"https://as.example/bank", "https://as.example/bank2/token", `"https://as.example/bank2/token"`, false},
+		{"https://as.example/evil", "https://as.example/evil/../bank/token", `"https://as.example/evil/../bank/token"`, false},
+		{"https://as.example/evil", "https://as.example/evil/%2e%2e/bank/token", `"https://as.example/evil/%2e%2e/bank/token"`, false},
+		{"https://as.example/tenant", "https://as.example/oauth/token", `"https://as.example/oauth/token"`, false},
+		{"https://login.example/tenant/v2.0", "https://login.example/tenant/oauth2/v2.0/token", `"https://login.example/tenant/oauth2/v2.0/token"`, false},
 	} {
 		assertion := jwtOf(`{"alg":"ES256"}`, `{"aud":`+tt.audiences+`}`)
 		for name, check := range map[string]func(assertion, issuer, endpoint string, named bool) error{"assertion": CheckAudience, "ID-JAG": CheckIDJAG} {
