@@ -23,7 +23,7 @@ func discoverCommand(p *program) *cli.Command {
 			"code is 5.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "strict", Usage: "treat every deviation from the specifications as an error", Destination: &o.settings.Strict},
-			&cli.StringSliceFlag{Name: "scope", Usage: "`SCOPE` same as login --scope", Destination: &o.scopes},
+			&cli.StringSliceFlag{Name: "scope", Usage: "`SCOPE` same as login --scope", Destination: &o.scopes, Action: checkScopeFlag},
 			&cli.StringFlag{Name: "issuer", Usage: "`URL` same as login --issuer", Destination: &o.settings.Issuer},
 			&cli.StringFlag{Name: "grant", Usage: "`GRANT` same as login --grant", Destination: (*string)(&o.settings.Grant)},
 			&cli.StringFlag{Name: "client-id", Usage: "`ID` same as login --client-id", Destination: &o.settings.ClientID},

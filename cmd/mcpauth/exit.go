@@ -121,7 +121,7 @@ func errorTable() []errorRow {
 		{isA[*flow.ScopeError], exitAuth, "insufficient_scope", hintFrom(scopeHint)},
 		{isAny(flow.ErrTokenRefused), exitAuth, "auth_failed", operatorHint},
 		{isAny(flow.ErrAssertionExpired), exitAuth, "auth_failed", fixedHint("obtain a new assertion from the platform and repeat the command")},
-		{isAny(flow.ErrManyScopes), exitNetwork, "protocol", suggestLogin("name the scopes that you need: ", "--scope", "SCOPE")},
+		{isAny(flow.ErrManyScopes, flow.ErrLongScopes), exitNetwork, "protocol", suggestLogin("name only the scopes that you need: ", "--scope", "SCOPE")},
 		{isAny(flow.ErrForbidden), exitAuth, "access_denied", suggestLogin("this account lacks permission; log in with another one: ", "--name", "OTHER")},
 		{isAny(flow.ErrMaybeSpent, flow.ErrGrantRejected), exitAuth, "invalid_grant", grantHint},
 		{isAny(flow.ErrClientRejected), exitAuth, "auth_failed", rejectedClientHint},

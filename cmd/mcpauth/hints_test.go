@@ -242,6 +242,7 @@ var metElsewhere = map[string]string{
 	"keystore.ErrNotFound":     "the row of flow.ErrLoginRequired",
 	"token.ErrSecretRepeated":  "hostile_test.go; the hint of a public text: TestTypedValuesAreNoSecrets in pkg/flow",
 	"flow.ErrManyScopes":       "hostile_test.go; only a person knows the scopes",
+	"flow.ErrLongScopes":       "TestOwnScopes; only a person knows the scopes",
 	"flow.ErrMoved":            "the tests of pkg/flow; another process must log in during the command",
 	"flow.ErrAssertionExpired": "the tests of pkg/flow; only another assertion helps",
 	"keystore.ErrReadOnly":     "the tests of the postgres store",

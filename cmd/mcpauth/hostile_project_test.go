@@ -281,6 +281,76 @@ func TestLoginAllOfAProject(t *testing.T) {
 	u.must(t, exitDone, "login", "--all", "-H", "X-Key: $KEY")
 }
 
+// login --all uses at most 100 servers of a project's file. It uses any number of servers of a file that the user named.
+func TestLoginAllOfManyServers(t *testing.T) {
+	t.Parallel()
+	u := newUser(t)
+	project := func(count int) {
+		var list []string
+		for i := range count {
+			list = append(list, fmt.Sprintf(`"s%03d":{"url":"http://127.0.0.1:1/%d"}`, i, i))
+		}
+		u.project(t, `{"mcpServers":{"a":{"url":"`+u.good.URL()+`"},`+strings.Join(list, ",")+`}}`)
+	}
+	project(maxProjectServers)
+	u.must(t, exitUsage, "login", "--all")
+	for _, want := range []string{"at most 100 servers", "mcpauth login a", "mcpauth login --all --config " + filepath.Join(u.home, ".mcp.json")} {
+		if !strings.Contains(u.stderr.String(), want) {
+			t.Errorf("stderr lacks %q: %s", want, u.stderr.String())
+		}
+	}
+	if n := u.good.Count("requests"); n != 0 {
+		t.Errorf("%d requests were sent", n)
+	}
+	if locks, _ := filepath.Glob(filepath.Join(u.home, ".local", "state", "mcpauth", "*", "*")); len(locks) != 0 {
+		t.Errorf("%d files were written", len(locks))
+	}
+	u.must(t, exitDone, "login", "a")
+	u.must(t, exitNetwork, "login", "--all", "--config", filepath.Join(u.home, ".mcp.json"))
+	project(maxProjectServers - 1)
+	u.must(t, exitNetwork, "login", "--all")
+}
+
+// Scopes that the user names are limited, and errors say that they are the user's.
+func TestOwnScopes(t *testing.T) {
+	t.Parallel()
+	u := newUser(t)
+	lenient, err := demo.Start(demo.Options{Settings: demo.Settings{Scopes: []string{"none"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(lenient.Close)
+	huge := strings.Repeat("scope ", 4<<10)
+	u.own(t, `{"mcpServers":{"huge":{"url":"`+lenient.URL()+`","auth":{"scope":"`+huge+`"}}}}`)
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"login", "huge"}, "auth.scope names more than 16 kB"},
+		{[]string{"login", lenient.URL(), "--scope", huge}, "--scope names more than 16 kB"},
+		{[]string{"call", lenient.URL(), "whoami", "--scope", huge}, "--scope names more than 16 kB"},
+	} {
+		u.must(t, exitUsage, tt.args...)
+		if !strings.Contains(u.stderr.String(), tt.want) {
+			t.Errorf("%q: stderr lacks %q: %.500s", tt.args[:2], tt.want, u.stderr.String())
+		}
+	}
+	if n := lenient.Count("requests"); n != 0 {
+		t.Errorf("%d requests were sent", n)
+	}
+	unique := make([]string, 500)
+	for i := range unique {
+		unique[i] = fmt.Sprintf("a-scope-of-20-bytes-%d", i)
+	}
+	u.own(t, `{"mcpServers":{"long":{"url":"`+lenient.URL()+`","auth":{"scope":"`+strings.Join(unique, " ")+`"}}}}`)
+	for _, args := range [][]string{{"login", "long"}, {"login", lenient.URL(), "--scope", strings.Join(unique, " ")}} {
+		u.must(t, exitNetwork, args...)
+		if text := u.stderr.String(); !strings.Contains(text, "the scopes that you named") || !strings.Contains(text, "--scope SCOPE") || strings.Contains(text, "operator") {
+			t.Errorf("%q: %.1000s", args[:2], text)
+		}
+	}
+}
+
 // If a project's file and the user's configuration have entries with the same name, the secrets of the user's entry are not sent to the
 // project's server.
 func TestProjectTakesAName(t *testing.T) {

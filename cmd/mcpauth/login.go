@@ -56,7 +56,7 @@ func loginFlags(o *loginOptions) []cli.Flag {
 		&cli.BoolFlag{Name: "all", Usage: "log in to every server in the configuration files that has no usable login", Destination: &o.all},
 		&cli.BoolFlag{Name: "if-needed", Usage: "do nothing if a usable or renewable token is stored", Destination: &l.IfNeeded},
 		&cli.StringFlag{Name: "expect-account", Usage: "`NAME` reject a login as another account; NAME is the email, user name or subject that status shows", Destination: &f.ExpectAccount},
-		&cli.StringSliceFlag{Name: "scope", Usage: "`SCOPE` request this scope instead of the one the server names; repeatable or space separated", Destination: &o.scopes},
+		&cli.StringSliceFlag{Name: "scope", Usage: "`SCOPE` request this scope instead of the one the server names; repeatable or space separated", Destination: &o.scopes, Action: checkScopeFlag},
 		&cli.StringFlag{Name: "issuer", Usage: "`URL` use only this authorization server", Destination: &f.Issuer},
 
 		&cli.StringFlag{Name: "client-id", Category: groupClient, Usage: "`ID` client ID of a pre-registered client", Destination: &f.ClientID},
@@ -114,6 +114,9 @@ func runLoginAll(ctx context.Context, p *program, o loginOptions) error {
 	if err != nil {
 		return err
 	}
+	if err := checkProjectSize(file); err != nil {
+		return err
+	}
 	o.flow.IfNeeded = true
 	list, failed, warnings := []flow.Status{}, error(nil), 0
 	for _, name := range file.Names() {
@@ -140,6 +143,25 @@ func runLoginAll(ctx context.Context, p *program, o loginOptions) error {
 		return fmt.Errorf("%d of %d servers: %w", len(file.Names())-len(list), len(file.Names()), failed)
 	}
 	return nil
+}
+
+// maxProjectServers limits the servers of a project's file that login --all uses. Each login sends requests and leaves files in the state
+// folder, and a repository that was only cloned can list any number of servers.
+const maxProjectServers = 100
+
+// checkProjectSize returns an error if a file that was found, and not named by the user, lists too many servers for --all.
+func checkProjectSize(file *config.File) error {
+	var found []config.Entry
+	for _, name := range file.Names() {
+		if e := file.Servers[name]; e.Found {
+			found = append(found, e)
+		}
+	}
+	if len(found) <= maxProjectServers {
+		return nil
+	}
+	return &configError{message: fmt.Sprintf("%s: the file lists %d servers; login --all uses at most %d servers of a project's file", found[0].Path, len(found), maxProjectServers),
+		hint: "log in by name: mcpauth login " + dataWord(found[0].Name) + "; if you trust the file, name it: mcpauth login --all --config " + foreignWord(found[0].Path)}
 }
 
 // checkProjectEntry returns an error if the login would send a secret from the command line to a server from a project's file.

@@ -105,6 +105,22 @@ func scopesOf(values *cli.StringSlice) []string {
 	return strings.Fields(strings.Join(values.Value(), " "))
 }
 
+// maxOwnScopes is the largest number of bytes of the scopes that the user names, with one blank between two scopes.
+const maxOwnScopes = 16 << 10
+
+// checkScopes returns an error if the scopes of a flag or of a configuration entry are too long.
+func checkScopes(where string, scopes []string) error {
+	if len(strings.Join(scopes, " ")) > maxOwnScopes {
+		return &usageError{message: where + " names more than 16 kB of scopes", hint: "name only the scopes that you need"}
+	}
+	return nil
+}
+
+// checkScopeFlag is the Action of the flag --scope.
+func checkScopeFlag(_ *cli.Context, values []string) error {
+	return checkScopes("--scope", strings.Fields(strings.Join(values, " ")))
+}
+
 // clientSecret reads the client secret from the source that the flags name.
 func (p *program) clientSecret(o loginOptions) (string, error) {
 	var secret, from string

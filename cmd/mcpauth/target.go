@@ -292,12 +292,16 @@ func (p *program) applyAuth(s server, e config.Entry, n needLevel) (server, erro
 	if a == nil || err != nil {
 		return s, err
 	}
+	scopes := strings.Fields(a.Scope)
+	if err := errorInFile(e, checkScopes("auth.scope", scopes)); err != nil {
+		return s, err
+	}
 	if a.Unused != "" {
 		p.out.printDetail("%s: the server %q: %s is ignored: mcpauth discovers the authorization server; auth.issuer or --issuer chooses one", e.Path, e.Name, a.Unused)
 	}
 	p.hideSecrets(a.ClientSecret)
 	t := &s.target
-	t.ClientID, t.ClientSecret, t.Scopes, t.ClientMetadataURL = a.ClientID, flow.Secret(a.ClientSecret), strings.Fields(a.Scope), a.ClientMetadataURL
+	t.ClientID, t.ClientSecret, t.Scopes, t.ClientMetadataURL = a.ClientID, flow.Secret(a.ClientSecret), scopes, a.ClientMetadataURL
 	t.SecretParts = convert(a.Secrets, func(v string) flow.Secret { return flow.Secret(v) })
 	t.Issuer, t.IssuerOfProject = a.Issuer, s.inProject && a.Issuer != ""
 	t.Grant, t.ClientKeyFile, t.AssertionFile = flow.Grant(a.Grant), a.ClientKey, a.AssertionFile

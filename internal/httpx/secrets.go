@@ -24,7 +24,7 @@ type Secrets struct {
 	mu          sync.Mutex
 	credentials []*secret          // oldest first
 	values      map[string]*secret // values of the user
-	typed       []string           // texts that the user typed, in lower case; a secret in them does not count
+	typed       map[string]bool    // texts that the user typed, in lower case; a secret in them does not count
 
 	finders map[finderKind]*finder // results of finder and ownValues; nil: a secret has changed since the last call
 }
@@ -153,12 +153,11 @@ func (s *Secrets) AddTyped(texts ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	known := len(s.typed)
+	if s.typed == nil {
+		s.typed = map[string]bool{}
+	}
 	for _, text := range texts {
-		for _, text := range []string{lowerCase(text), lowerCase(percentDecoded(text))} {
-			if !slices.Contains(s.typed, text) {
-				s.typed = append(s.typed, text)
-			}
-		}
+		s.typed[lowerCase(text)], s.typed[lowerCase(percentDecoded(text))] = true, true
 	}
 	if len(s.typed) == known {
 		return
@@ -174,7 +173,12 @@ func (s *Secrets) AddTyped(texts ...string) {
 
 func (s *Secrets) isTyped(text string) bool {
 	text = lowerCase(text)
-	return slices.ContainsFunc(s.typed, func(t string) bool { return strings.Contains(t, text) })
+	for t := range s.typed {
+		if strings.Contains(t, text) {
+			return true
+		}
+	}
+	return false
 }
 
 // Clean replaces the secrets in a message of a server. A credential of at least minSecret bytes counts, or a part of a credential of at

@@ -305,6 +305,20 @@ func TestTypedTexts(t *testing.T) {
 	}
 }
 
+// The time to remember many typed texts grows linearly with their number.
+func TestManyTypedTexts(t *testing.T) {
+	texts := make([]string, 200_000)
+	for i := range texts {
+		texts[i] = fmt.Sprintf("s%d", i)
+	}
+	began := time.Now()
+	var k Secrets
+	k.AddTyped(texts...)
+	if took := time.Since(began); took > 20*time.Second { // with a comparison of each pair, it takes more than a minute
+		t.Errorf("took %v", took)
+	}
+}
+
 // The time to remember many header values grows linearly with their number.
 func TestManyValues(t *testing.T) {
 	var values []string

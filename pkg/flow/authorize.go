@@ -175,6 +175,14 @@ func authorizationURL(d loginDraft, params url.Values) (string, error) {
 	maps.Copy(query, params)
 	u.RawQuery = query.Encode()
 	_, err = httpx.Check(u.String(), isLocal(d.t.URL)) // the URL can be too long, because the server chooses the client ID, the scopes and the resource
+	if err != nil && len(d.t.Scopes) > 0 {
+		query.Del("scope")
+		short := *u
+		short.RawQuery = query.Encode()
+		if _, other := httpx.Check(short.String(), isLocal(d.t.URL)); other == nil {
+			err = fmt.Errorf("%w: %v", ErrLongScopes, err)
+		}
+	}
 	return u.String(), stage("authorization request", err)
 }
 

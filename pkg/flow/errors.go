@@ -21,6 +21,8 @@ var (
 	ErrTokenRefused = errors.New("the server refuses a token that was just issued")
 	// ErrManyScopes is returned if the server requires more scopes than a login may request.
 	ErrManyScopes = errors.New("the server names too many scopes")
+	// ErrLongScopes is returned if the scopes that the user names make the authorization URL too long.
+	ErrLongScopes = errors.New("the scopes that you named make the authorization URL too long")
 
 	// ErrForbidden is returned if the MCP server answers 403 without requesting more scopes.
 	ErrForbidden = errors.New("the server refuses this request for this login")

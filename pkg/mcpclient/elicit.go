@@ -200,13 +200,16 @@ const (
 	maxReplies   = 100 // concurrent replies to a server of an earlier revision
 )
 
-// answerAll passes elicitation requests to the Elicitor, except those whose keys are in answered. requests is the object inputRequests.
-// responses contains the members of inputResponses, and keys contains their names.
+// answerAll passes elicitation requests to the Elicitor, except those whose keys have their shortHash in answered. requests is the object
+// inputRequests. responses contains the members of inputResponses, and keys contains their names.
 func (c *Client) answerAll(ctx context.Context, what string, requests json.RawMessage, answered map[string]bool) (responses []byte, keys []string, err error) {
-	open := len(answered)
+	count := len(answered)
 	for key := range jsonscan.Members(requests) {
-		switch open++; {
-		case open > maxQuestions:
+		if answered[shortHash(key)] {
+			continue
+		}
+		switch count++; {
+		case count > maxQuestions:
 			return nil, nil, c.protocolError(fmt.Sprintf("%s asks more than %d questions", what, maxQuestions))
 		case len(key) > maxQuestionKey:
 			return nil, nil, c.protocolError(fmt.Sprintf("%s asks a question whose key has more than %d bytes", what, maxQuestionKey))
@@ -216,7 +219,7 @@ func (c *Client) answerAll(ctx context.Context, what string, requests json.RawMe
 	}
 	b := bytes.NewBufferString("{")
 	for key, q := range jsonscan.Members(requests) {
-		if answered[key] {
+		if answered[shortHash(key)] {
 			continue
 		}
 		e := parseElicitation(jsonscan.Member(q, "params"))

@@ -31,7 +31,7 @@ type Task struct {
 
 	pollPause time.Duration   // pause before the next tasks/get
 	legacy    bool            // a task of MCP 2025-11-25
-	answered  map[string]bool // keys of the answered inputRequests
+	answered  map[string]bool // hashes of the keys of the answered inputRequests
 }
 
 // The statuses of tasks (SEP-2663, Task Status).
@@ -51,12 +51,16 @@ func (t Task) Ended() bool {
 const (
 	tasksExtension   = "io.modelcontextprotocol/tasks"
 	maxTaskID        = 1000 // in bytes; people and scripts must be able to type the ID
-	maxQuestionKey   = 1000 // in bytes; the record of a task contains the keys of at most maxQuestions questions
+	maxQuestionKey   = 1000 // in bytes
 	defaultPoll      = time.Second
 	maxPoll          = time.Minute
 	maxFailedPolls   = 10
 	maxFailedPollGap = 10 * time.Second
 )
+
+// pollFloor contains the shortest pauses before the first polls of a task; the last pause is for all further polls. Otherwise a server could
+// make the client poll without a pause. The first pauses are short, because many tasks end soon.
+var pollFloor = [...]time.Duration{50 * time.Millisecond, 100 * time.Millisecond, 250 * time.Millisecond}
 
 // PendingError is returned if the client stops waiting for a task while the server continues it. PendingError wraps the error that ended
 // the wait.
@@ -173,7 +177,7 @@ func (c *Client) Follow(ctx context.Context, id string) (Result, error) {
 
 // pollTask polls a task until it ends, and answers its elicitation requests (SEP-2663, Task Polling).
 func (c *Client) pollTask(ctx context.Context, t Task) (json.RawMessage, error) {
-	for failed := 0; ; {
+	for polls, failed := 0, 0; ; polls++ {
 		if c.Progress != nil {
 			c.Progress(Progress{Message: cmp.Or(t.Message, t.Status)})
 		}
@@ -182,28 +186,37 @@ func (c *Client) pollTask(ctx context.Context, t Task) (json.RawMessage, error) 
 		}
 		if t.Status == TaskInputRequired {
 			if err := c.answerTask(ctx, t); err != nil {
-				return nil, &PendingError{Task: t, Err: err}
+				return nil, c.pendingError(t, err)
 			}
 		}
-		gap := t.pollPause
+		gap := max(t.pollPause, pollFloor[min(polls, len(pollFloor)-1)])
 		if failed > 0 {
 			gap = max(gap, min(retryPause(failed), maxFailedPollGap))
 		}
 		if err := c.link.Wait(ctx, gap); err != nil {
-			return nil, &PendingError{Task: t, Err: contextError(ctx, c.plainURL())}
+			return nil, c.pendingError(t, contextError(ctx, c.plainURL()))
 		}
 		next, err := c.getTask(ctx, t)
 		switch {
 		case err == nil:
-			t, failed = next, 0
+			if t, failed = next, 0; t.Ended() {
+				_ = c.writeTask(t) // an error is ignored, because only KnownTasks uses the stored status
+			}
 		case asRPCError(err) != nil:
 			return nil, c.taskRequestError(t, err)
 		case failed < maxFailedPolls && isTemporary(err) && ctx.Err() == nil:
 			failed++
 		default:
-			return nil, &PendingError{Task: t, Err: err}
+			return nil, c.pendingError(t, err)
 		}
 	}
+}
+
+// pendingError stores the last status of a task for KnownTasks, and returns a *PendingError. While pollTask polls, it does not store a status
+// that is not final, because a server can change the status with each poll.
+func (c *Client) pendingError(t Task, err error) error {
+	_ = c.writeTask(t) // an error is ignored, because only KnownTasks uses the stored status
+	return &PendingError{Task: t, Err: err}
 }
 
 // isTemporary reports whether an error is temporary, so that the next poll may succeed. Network errors are temporary, and so are the
@@ -222,7 +235,7 @@ func (c *Client) taskRequestError(t Task, err error) error {
 		c.ForgetTask(t.ID)
 		return &TaskError{Task: t, Err: err}
 	}
-	return &PendingError{Task: t, Err: err}
+	return c.pendingError(t, err)
 }
 
 // taskResult returns the result of a finished task.
@@ -285,10 +298,13 @@ func (c *Client) TaskState(ctx context.Context, id string) (Task, error) {
 	if err != nil {
 		return t, c.taskRequestError(t, err)
 	}
+	if next.Status != t.Status {
+		_ = c.writeTask(next) // an error is ignored, because only KnownTasks uses the stored status
+	}
 	return next, nil
 }
 
-// getTask requests the state of a task and stores it.
+// getTask requests the state of a task.
 func (c *Client) getTask(ctx context.Context, t Task) (Task, error) {
 	raw, err := c.plainResult(ctx, requestSpec{method: "tasks/get", members: taskParam(t.ID), idempotent: true})
 	if err != nil {
@@ -304,9 +320,6 @@ func (c *Client) getTask(ctx context.Context, t Task) (Task, error) {
 	next.Tool, next.answered = t.Tool, t.answered
 	if next.Created.IsZero() {
 		next.Created, next.Expires = t.Created, t.Expires
-	}
-	if next.Status != t.Status {
-		_ = c.writeTask(next) // an error is ignored, because only KnownTasks uses the stored status
 	}
 	return next, nil
 }
@@ -324,7 +337,7 @@ func (c *Client) answerTask(ctx context.Context, t Task) error {
 		return err
 	}
 	for _, key := range keys {
-		t.answered[key] = true
+		t.answered[shortHash(key)] = true
 	}
 	return c.writeTask(t)
 }

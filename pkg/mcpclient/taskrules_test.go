@@ -2,7 +2,9 @@ package mcpclient
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -123,8 +125,92 @@ func TestTaskInterval(t *testing.T) {
 	if got := callText(t, m, "work"); got != "done" {
 		t.Errorf("got %q", got)
 	}
-	if want := []time.Duration{5 * time.Millisecond, 2500 * time.Millisecond, time.Second, time.Second, time.Minute}; !slices.Equal(pauses, want) {
+	if want := []time.Duration{50 * time.Millisecond, 2500 * time.Millisecond, time.Second, time.Second, time.Minute}; !slices.Equal(pauses, want) {
 		t.Errorf("pauses %v, want %v", pauses, want)
+	}
+}
+
+// A server can neither make the client poll without a pause, nor make it write the record of a task at each poll.
+func TestTaskPollsAreBounded(t *testing.T) {
+	var get []string
+	for range 10 {
+		get = append(get, state("working", ""), state("input_required", ""))
+	}
+	s := newServer(t, http.HandlerFunc(modernScript(append(get, state("completed", finished))...).serve))
+	var pauses []time.Duration
+	writes := 0
+	m := client(t, s, func(m *Client) {
+		m.TaskDir, m.now = t.TempDir(), func() time.Time { return time.Date(2026, 1, 1, 0, 0, 1, 0, time.UTC) }
+		m.pause = func(_ context.Context, d time.Duration) error {
+			pauses = append(pauses, d)
+			if os.Remove(m.taskFile("t1")) == nil {
+				writes++
+			}
+			return nil
+		}
+	})
+	if got := callText(t, m, "work"); got != "done" {
+		t.Errorf("got %q", got)
+	}
+	for i, pause := range pauses {
+		if want := []time.Duration{50 * time.Millisecond, 100 * time.Millisecond, 250 * time.Millisecond}[min(i, 2)]; pause != want {
+			t.Errorf("pause %d is %v, want %v", i, pause, want)
+		}
+	}
+	if len(pauses) != 21 || writes != 1 {
+		t.Errorf("%d pauses, and the record was written %d times before the end, want 21 and 1", len(pauses), writes)
+	}
+	if tasks := m.KnownTasks(); len(tasks) != 1 || tasks[0].Status != TaskCompleted {
+		t.Errorf("stored at the end: %v", tasks)
+	}
+}
+
+// If the client stops waiting, the record contains the last status that the server sent.
+func TestStatusOfAPendingTask(t *testing.T) {
+	s := newServer(t, http.HandlerFunc(modernScript(state("input_required", "")).serve))
+	m := client(t, s, func(m *Client) {
+		m.TaskDir, m.now = t.TempDir(), func() time.Time { return time.Date(2026, 1, 1, 0, 0, 1, 0, time.UTC) }
+		m.pause = func(context.Context, time.Duration) error {
+			if len(s.requests("tasks/get")) > 0 {
+				return context.Canceled
+			}
+			return nil
+		}
+	})
+	if _, err := m.Call(t.Context(), "work", Arguments{}); err == nil {
+		t.Error("the call did not end")
+	}
+	if tasks := m.KnownTasks(); len(tasks) != 1 || tasks[0].Status != TaskInputRequired {
+		t.Errorf("stored: %v", tasks)
+	}
+}
+
+// Only questions that are not answered yet count. Their keys do not make the record large.
+func TestRepeatedQuestionsOfATask(t *testing.T) {
+	questions := func(count int) string {
+		var list []string
+		for i := range count {
+			list = append(list, fmt.Sprintf(`"%03d%s":{"method":"elicitation/create","params":{"message":"?","requestedSchema":{"type":"object"}}}`, i, strings.Repeat("<", 990)))
+		}
+		return state("input_required", `,"inputRequests":{`+strings.Join(list, ",")+`}`)
+	}
+	for _, tt := range []struct {
+		last int
+		want string
+	}{{100, "done"}, {101, "asks more than 100 questions"}} {
+		s := newServer(t, http.HandlerFunc(modernScript(questions(60), questions(tt.last), questions(tt.last), state("completed", finished)).serve))
+		m := client(t, s, func(m *Client) { m.TaskDir = t.TempDir() })
+		r, err := m.Call(t.Context(), "work", Arguments{})
+		got := fmt.Sprint(err)
+		if err == nil {
+			got = r.Content[0].Text
+		}
+		if !strings.Contains(got, tt.want) {
+			t.Errorf("%d questions: got %q, want %q", tt.last, got, tt.want)
+		}
+		if info, err := os.Stat(m.taskFile("t1")); err != nil || info.Size() > 10_000 {
+			t.Errorf("the record: %v, %v", info, err)
+		}
 	}
 }
 
