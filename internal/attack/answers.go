@@ -3,6 +3,7 @@ package attack
 // Attacks by responses: endless, very large, deeply nested, ambiguous, slow, or in a format that was not requested.
 
 import (
+	"bytes"
 	"compress/gzip"
 	"fmt"
 	"io"
@@ -26,6 +27,7 @@ func answers() []Attack {
 		at("endless-token", "the token response never ends", "POST "+tokenPath, endless(`{"access_token":"`)),
 		later(at("endless-call", "the result of a tool never ends", "POST "+mcpPath, endless(`{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"`))),
 		later(at("endless-stream", "an event stream sends comments without end", "POST "+mcpPath, stream(": nothing yet\n"))),
+		later(at("compressed-stream", "an event stream contains 100 MB of comments, compressed with gzip", "POST "+mcpPath, compressedStream)),
 		at("endless-header", "a response header never ends", serverPath, endlessHeader),
 		at("informational", "the server sends 1xx responses without end", serverPath, informational),
 		at("drip", "the server sends the first byte of the metadata and then nothing", serverPath, drip),
@@ -139,6 +141,22 @@ func bomb(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	z.Close()
+}
+
+// compressedStream sends an event stream of comments, compressed, and keeps the stream open.
+func compressedStream(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("Content-Encoding", "gzip")
+	z := gzip.NewWriter(w)
+	comments := bytes.Repeat([]byte(":\n"), 1<<19)
+	for range 100 {
+		if _, err := z.Write(comments); err != nil {
+			return
+		}
+	}
+	z.Flush()
+	http.NewResponseController(w).Flush()
+	<-r.Context().Done()
 }
 
 // endlessHeader sends header lines until the client closes the connection.

@@ -24,6 +24,7 @@ const (
 // streamEnd describes how an event stream ended.
 type streamEnd struct {
 	answer      Message       // the response to the request, zero if there was none
+	messages    int           // number of messages that the stream contained
 	lastEventID string        // id of the last event that had an id; empty: no event had an id
 	pause       time.Duration // pause before the stream is reopened
 	err         error
@@ -48,9 +49,12 @@ func (l *Link) readEvents(r Request, body io.ReadCloser) streamEnd {
 			e.pause = retryGap(ev.Retry)
 		}
 		if len(ev.Data) == 0 || ev.Name != "" && ev.Name != "message" {
+			reader.Ignored()
 			continue
 		}
+		before := e.messages
 		for m := range parseMessages(ev.Data) {
+			e.messages++
 			switch {
 			case e.answer.Raw == nil && r.IsRequest() && m.IsResponse() && (SameID(m.ID, r.ID) || m.ID == nil && m.Error != nil):
 				e.answer = m
@@ -61,6 +65,9 @@ func (l *Link) readEvents(r Request, body io.ReadCloser) streamEnd {
 		if e.answer.Raw != nil {
 			drainInBackground(body)
 			return e
+		}
+		if e.messages == before {
+			reader.Ignored()
 		}
 	}
 }
@@ -137,9 +144,10 @@ func (l *Link) openStream(ctx context.Context, s *Session, lastEventID string, q
 
 // Listen opens the stream on which a server of an earlier revision sends messages outside of responses (2025-11-25, Streamable HTTP,
 // Listening for Messages from the Server). Listen reopens the stream each time the stream ends, until ctx ends or the server refuses the
-// stream permanently. If opened is not nil, Listen calls opened each time the stream has been opened. After 401 or 403, Listen waits and
-// tries again without a login, because the stream is optional. The outcome is Refused with UnknownSession if the stream was open before and
-// the server no longer knows the session.
+// stream permanently. The pauses grow until a stream delivers a message or stays open for steadyTime. An event ID alone does not count,
+// because a server that sends a new ID on each stream would otherwise keep the client busy. If opened is not nil, Listen calls opened each
+// time the stream has been opened. After 401 or 403, Listen waits and tries again without a login, because the stream is optional. The
+// outcome is Refused with UnknownSession if the stream was open before and the server no longer knows the session.
 func (l *Link) Listen(ctx context.Context, s *Session, receive func(Message), opened func()) Outcome {
 	if err := l.prepare(); err != nil {
 		return notSentOutcome(err)
@@ -159,7 +167,7 @@ func (l *Link) Listen(ctx context.Context, s *Session, receive func(Message), op
 			if gap = e.pause; e.lastEventID != "" {
 				last = e.lastEventID
 			}
-			if e.lastEventID != "" || time.Since(began) > steadyTime {
+			if e.messages > 0 || time.Since(began) > steadyTime && !errors.Is(e.err, sse.ErrTooLarge) {
 				failures = -1
 			}
 		case ok:

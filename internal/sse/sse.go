@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 )
 
 // Event is one server-sent event. An event without data sets only the last event id or the retry time.
@@ -18,7 +19,12 @@ type Event struct {
 	HasData         bool
 }
 
-// ErrTooLarge reports an event that is longer than the limit of its Reader.
+const (
+	maxIdle  = 1 << 20 // maximum number of bytes without data that a stream may contain in idleTime
+	idleTime = time.Minute
+)
+
+// ErrTooLarge reports an event that is longer than the limit of its Reader, or a stream that has too many bytes without data.
 var ErrTooLarge = errors.New("larger than allowed")
 
 // Reader reads a stream of events. Lines end in LF or CR LF.
@@ -28,11 +34,32 @@ type Reader struct {
 	size  int64 // bytes of the current event so far
 	data  Pieces
 	begun bool // the first line, which may begin with a byte order mark, was read
+
+	now       func() time.Time
+	since     time.Time // when idle began to count
+	idle      int64     // bytes since the last event with data, without the lines of data
+	ifIgnored int64     // value of idle if the last event counts as an event without data
 }
 
-// NewReader returns a Reader that refuses events of more than max bytes.
+// NewReader returns a Reader that refuses events of more than max bytes. Comments, empty lines and events without data may have at most 1 MiB
+// in a minute, because a server can compress them to a thousandth of their size and so keep the client busy.
 func NewReader(r io.Reader, max int64) *Reader {
-	return &Reader{r: bufio.NewReader(r), max: max}
+	return &Reader{r: bufio.NewReader(r), max: max, now: time.Now, since: time.Now()}
+}
+
+// Ignored tells the Reader that the data of the last event is of no use to the caller. The event then counts as an event without data.
+func (s *Reader) Ignored() { s.idle = s.ifIgnored }
+
+func (s *Reader) checkIdle() error {
+	if s.idle <= maxIdle {
+		return nil
+	}
+	now := s.now()
+	if now.Sub(s.since) < idleTime {
+		return fmt.Errorf("%w: more than %d bytes without a message in %s", ErrTooLarge, maxIdle, idleTime)
+	}
+	s.since, s.idle = now, 0
+	return nil
 }
 
 // Next returns the next event, or io.EOF at the end of the stream. An incomplete event at the end is dropped, as the standard requires.
@@ -40,14 +67,27 @@ func (s *Reader) Next() (Event, error) {
 	var ev Event
 	found := false
 	s.size = 0
+	var data int64 // size of the lines of data
 	for {
+		before := s.size
 		field, err := s.readLine(&ev)
 		if err != nil {
+			return Event{}, err
+		}
+		if field == "data" {
+			data += s.size - before
+		} else {
+			s.idle += s.size - before
+		}
+		if err := s.checkIdle(); err != nil {
 			return Event{}, err
 		}
 		switch {
 		case field == "" && found:
 			ev.Data = s.data.Join()
+			if s.ifIgnored = s.idle + data; len(ev.Data) > 0 {
+				s.idle = 0
+			}
 			return ev, nil
 		case field == "":
 			s.size = 0
@@ -81,6 +121,7 @@ func (s *Reader) readLine(ev *Event) (string, error) {
 		ev.HasData = true
 		s.data.Write(value)
 	}
+	begin := s.size
 	rest := append([]byte(nil), value...) // a copy, because value is part of the reader's buffer
 	for more {
 		if chunk, more, err = s.readChunk(); err != nil {
@@ -88,7 +129,12 @@ func (s *Reader) readLine(ev *Event) (string, error) {
 		}
 		if field == "data" {
 			s.data.Write(chunk)
-		} else if len(rest) < 4096 {
+			continue
+		}
+		if s.size-begin > maxIdle {
+			return "", fmt.Errorf("%w: a line of more than %d bytes that is not data", ErrTooLarge, maxIdle)
+		}
+		if len(rest) < 4096 {
 			rest = append(rest, chunk...)
 		}
 	}
@@ -113,7 +159,7 @@ func (s *Reader) readLine(ev *Event) (string, error) {
 func (s *Reader) readChunk() ([]byte, bool, error) {
 	b, err := s.r.ReadSlice('\n')
 	if s.size += int64(len(b)); s.size > s.max {
-		return nil, false, fmt.Errorf("an event is %w: more than %d bytes", ErrTooLarge, s.max)
+		return nil, false, fmt.Errorf("%w: an event of more than %d bytes", ErrTooLarge, s.max)
 	}
 	switch {
 	case errors.Is(err, bufio.ErrBufferFull):

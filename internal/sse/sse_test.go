@@ -2,7 +2,11 @@ package sse
 
 import (
 	"bytes"
+	"errors"
+	"io"
+	"strings"
 	"testing"
+	"time"
 )
 
 // readEvents returns all events of a stream.
@@ -39,4 +43,60 @@ func FuzzEvents(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A Reader refuses a stream that has more than 1 MiB without data in less than a minute. A server may send as many bytes over a longer time,
+// and any number of events with data.
+func TestStreamWithoutData(t *testing.T) {
+	for _, tt := range []struct {
+		name, text string
+		lines      int           // number of times that text is sent
+		pace       time.Duration // time between two of them
+		ignored    bool          // the caller ignores the events
+		want       error
+	}{
+		{"comments", ":\n", 1 << 20, 0, false, ErrTooLarge},
+		{"empty lines", "\n", 2 << 20, 0, false, ErrTooLarge},
+		{"event IDs", "id: 1\n\n", 1 << 20, 0, false, ErrTooLarge},
+		{"comments in an event", "data: x\n" + strings.Repeat(":\n", 1<<20), 1, 0, false, ErrTooLarge},
+		{"a long comment", strings.Repeat(":", 2<<20), 1, 0, false, ErrTooLarge},
+		{"an ignored event of 2 MiB", "data: " + strings.Repeat("x", 2<<20) + "\n\ndata: x\n\n", 1, 0, true, ErrTooLarge},
+		{"ignored events", "data: ping\n\n", 1 << 18, 0, true, ErrTooLarge},
+		{"long comments each second", ":" + strings.Repeat(" ", 8<<10) + "\n\n", 3600, time.Second, false, io.EOF},
+		{"events with data", "data: " + strings.Repeat("x", 1<<10) + "\n\n: ping\n\n", 8 << 10, 0, false, io.EOF},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			now := time.Now()
+			r := NewReader(repeat(tt.text, tt.lines, func() { now = now.Add(tt.pace) }), 64<<20)
+			r.now = func() time.Time { return now }
+			r.since = now
+			for {
+				_, err := r.Next()
+				if err != nil {
+					if !errors.Is(err, tt.want) {
+						t.Errorf("got %v, expected %v", err, tt.want)
+					}
+					return
+				}
+				if tt.ignored {
+					r.Ignored()
+				}
+			}
+		})
+	}
+}
+
+// repeat returns a reader of n times text. Before each of them, it calls step.
+func repeat(text string, n int, step func()) io.Reader {
+	r, w := io.Pipe()
+	go func() {
+		defer w.Close()
+		for range n {
+			step()
+			if _, err := io.WriteString(w, text); err != nil {
+				return
+			}
+		}
+	}()
+	return r
 }

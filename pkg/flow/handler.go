@@ -79,6 +79,7 @@ func (c *Client) Handler(t Target, o HandlerOptions) *Handler {
 const (
 	maxStepUps   = 2               // maximum number of step-ups for the same scopes (MCP authorization, Step-Up Authorization Flow, step 4)
 	justIssued   = 2 * time.Minute // a refused token that is younger than this is not renewed, because the next token would be refused too
+	minUse       = 5 * time.Second // a token that is younger than this is used until the server refuses it, even if the token has expired
 	earlyPause   = time.Second     // how long a request waits for the early renewal that it started
 	proverOfCred = "prover"        // key of the *token.Prover in the extra fields of an oauth2.Token
 )
@@ -132,14 +133,15 @@ func (h *Handler) use(cred credential) (*snapshot, error) {
 	return s, nil
 }
 
-// TokenSource returns the stored token, and renews a token that is about to expire. If no token is stored, TokenSource returns nil, and the
-// client sends the request without a token.
+// TokenSource returns the stored token, and renews a token that is about to expire. A token that was obtained less than 5 seconds ago is not
+// renewed, because an authorization server that issues tokens with a lifetime of milliseconds would otherwise make each request
+// renew. If no token is stored, TokenSource returns nil, and the client sends the request without a token.
 func (h *Handler) TokenSource(ctx context.Context) (oauth2.TokenSource, error) {
 	s, err := h.currentSnapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if s.cred.hasToken() && h.o.Reauth != ReauthNever && s.cred.isRenewable() && needsRefresh(s.cred.Token, h.c.now()) {
+	if s.cred.hasToken() && h.o.Reauth != ReauthNever && s.cred.isRenewable() && !s.cred.isNew(h.c.now()) && needsRefresh(s.cred.Token, h.c.now()) {
 		if isUnexpired(s.cred.Token, h.c.now()) {
 			h.renewInBackground(ctx, s)
 		} else if err := h.renewEarly(ctx, s); err != nil {
@@ -262,7 +264,8 @@ func (c credential) grantID() string {
 //	401: use another process's newer token, else refresh, else log in if a browser is allowed
 //	403: log in for the scopes of earlier logins and those of the challenge; a refresh cannot add scopes
 //
-// If the server refuses a token that Authorize has just obtained, the error is ErrTokenRefused, because a newer token would not help.
+// If the server refuses a token that Authorize has just obtained, the error is ErrTokenRefused, because a newer token would not help. If this
+// token has expired, Authorize renews it, but does not log in.
 func (h *Handler) Authorize(ctx context.Context, req *http.Request, resp *http.Response) error {
 	drainBody(resp)
 	sent := sentToken(req)
@@ -286,7 +289,8 @@ func (h *Handler) Authorize(ctx context.Context, req *http.Request, resp *http.R
 	if isUnexpired(s.cred.Token, h.c.now()) && !s.cred.same(sent) {
 		return nil
 	}
-	if h.wasIssued(sent) {
+	issued := h.wasIssued(sent)
+	if issued && (isUnexpired(s.cred.Token, h.c.now()) || !s.cred.isRenewable()) {
 		return fmt.Errorf("%s: %w%s", h.t.URL, ErrTokenRefused, serverMessage(challenge))
 	}
 	err = fmt.Errorf("%s: %w", h.t.URL, ErrLoginRequired)
@@ -296,7 +300,7 @@ func (h *Handler) Authorize(ctx context.Context, req *http.Request, resp *http.R
 	if err == nil || !needsLogin(err) {
 		return err
 	}
-	if !h.mayLogin(s) {
+	if issued || !h.mayLogin(s) { // a server that refuses each new token must not open the browser again and again
 		return fmt.Errorf("%w%s", err, serverMessage(challenge))
 	}
 	return h.loginAgain(ctx, errors.Is(err, ErrClientRejected), loginReason{challenges: challenges, scopes: h.o.Scopes, rejected: &sent})

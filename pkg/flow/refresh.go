@@ -342,4 +342,11 @@ func earlyTTL(t token.Token) time.Duration {
 // needsRefresh reports whether a token must be renewed before use.
 func needsRefresh(t token.Token, now time.Time) bool { return !hasTTL(t, now, earlyTTL(t)) }
 
+// isNew reports whether the token of a credential was obtained less than minUse ago. A time of the future is not new, because the clock was set
+// back.
+func (c credential) isNew(now time.Time) bool {
+	age := now.Sub(c.ObtainedAt)
+	return age >= 0 && age < minUse
+}
+
 func left(t token.Token, now time.Time) time.Duration { return t.Expiry.Sub(now).Truncate(time.Second) }

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"net/http"
 	"testing"
 	"time"
 
@@ -24,7 +25,7 @@ func TestLifetimes(t *testing.T) {
 		{"zero", "token:set.expires_in=0", StateUnknown, 0},
 		{"negative", "token:set.expires_in=-3600", StateUnknown, 0},
 		{"huge", "token:set.expires_in=1e30", StateValid, 0},
-		{"over at once", "token:set.expires_in=0.000001,n=1", StateExpired, 1},
+		{"over at once", "token:set.expires_in=0.000001", StateExpired, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBench(t, demo.Options{})
@@ -63,6 +64,56 @@ func TestTenSeconds(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.counts(t, map[string]int{"refresh": tt.refreshes, "401": 1})
+	}
+}
+
+// A server issues tokens with a lifetime of 50 ms, and the program sends ten requests a second. The program renews the token every five
+// seconds at most. If the server refuses the token earlier, the program renews the token at once.
+func TestFiftyMilliseconds(t *testing.T) {
+	t.Parallel()
+	start := time.Now()
+	b := newBench(t, demo.Options{Now: func() time.Time { return start }})
+	b.c.Now = func() time.Time { return start.Add(time.Duration(b.clock.Load())) }
+	b.set(t, "token:set.expires_in=0.05")
+	b.login(t)
+	h := b.c.Handler(b.t, HandlerOptions{Reauth: ReauthRefresh})
+	for range 300 {
+		b.later(100 * time.Millisecond)
+		if _, err := h.TokenSource(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.counts(t, map[string]int{"refresh": 6})
+	for refreshes := 7; refreshes < 10; refreshes++ {
+		b.later(time.Second)
+		b.set(t, "expire")
+		if err := b.echo(t, h); err != nil {
+			t.Fatal(err)
+		}
+		b.counts(t, map[string]int{"refresh": refreshes, "login": 1, "reuse": 0})
+	}
+}
+
+// A server refuses each token that it issues, and says that the token has a lifetime of 50 ms. However often the program sends requests, it
+// opens the browser only once, and only if there is no refresh token.
+func TestExpiredTokensAreRefused(t *testing.T) {
+	t.Parallel()
+	for fault, want := range map[string]int32{"token:set.expires_in=0.05": 0, "token:set.expires_in=0.05,del=refresh_token": 1} {
+		b := newBench(t, demo.Options{})
+		b.set(t, fault)
+		b.login(t)
+		b.opened.Store(0)
+		b.set(t, "mcp:wrong-audience")
+		h := b.c.Handler(b.t, HandlerOptions{})
+		for range 4 {
+			b.later(100 * time.Millisecond)
+			if status, err := b.ask(ctx, h, "echo", 3); status != http.StatusUnauthorized {
+				t.Errorf("%s: %d, %v", fault, status, err)
+			}
+		}
+		if n := b.opened.Load(); n != want {
+			t.Errorf("%s: the browser was opened %d times, want %d", fault, n, want)
+		}
 	}
 }
 

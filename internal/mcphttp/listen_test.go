@@ -1,0 +1,90 @@
+package mcphttp
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"mcpauth/internal/sse"
+)
+
+// listenPauses returns the pauses before the first n times that Listen reopens the stream.
+func listenPauses(t *testing.T, s *server, n int) []time.Duration {
+	t.Helper()
+	var pauses []time.Duration
+	l := s.link()
+	l.Pause = func(_ context.Context, d time.Duration) error {
+		if pauses = append(pauses, d); len(pauses) == n {
+			return errors.New("enough")
+		}
+		return nil
+	}
+	l.Listen(t.Context(), &Session{Version: "2025-11-25", ID: "s"}, func(Message) {}, nil)
+	return pauses
+}
+
+// If a server ends each stream at once without a message, the pauses of Listen grow, even if each stream has a new event ID. A stream that
+// delivered a message is reopened after the server's retry time.
+func TestListenPauses(t *testing.T) {
+	growing := []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, 32 * time.Second, time.Minute, time.Minute}
+	for _, tt := range []struct {
+		name, events string // %d is the number of the stream
+		want         []time.Duration
+	}{
+		{"no event", "", growing},
+		{"new event IDs", "id: %d\nretry: 0\ndata:\n\n", growing},
+		{"data that is no message", "id: %d\nretry: 0\ndata: ping\n\n", growing},
+		{"messages", "id: %d\nretry: 0\ndata: " + progress + "\n\n", slices.Repeat([]time.Duration{100 * time.Millisecond}, 8)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			n := 0
+			s := newServer(t, func(w http.ResponseWriter, _ *http.Request, _ Message) {
+				n++
+				say(w, eventType, 200, strings.ReplaceAll(tt.events, "%d", fmt.Sprint(n)))
+			})
+			if got := listenPauses(t, s, len(tt.want)); !slices.Equal(got, tt.want) {
+				t.Errorf("got %v, expected %v", got, tt.want)
+			}
+		})
+	}
+}
+
+// A stream of comments or of other events without a message, compressed to a thousandth of its size, is closed after a few megabytes. Listen
+// reopens the stream with growing pauses. A call fails.
+func TestStreamsOfNothing(t *testing.T) {
+	for _, line := range []string{":\n", "\n", "id: 1\n\n", "data: ping\n\n", "event: ping\ndata: {}\n\n"} {
+		t.Run(line, func(t *testing.T) {
+			t.Parallel()
+			var bomb bytes.Buffer
+			z, _ := gzip.NewWriterLevel(&bomb, gzip.BestCompression)
+			z.Write(bytes.Repeat([]byte(line), 20<<20/len(line)))
+			z.Close()
+			s := newServer(t, func(w http.ResponseWriter, r *http.Request, _ Message) {
+				if r.Header.Get("Accept-Encoding") != "gzip" {
+					t.Errorf("the request does not accept gzip: %v", r.Header)
+				}
+				w.Header().Set("Content-Type", eventType)
+				w.Header().Set("Content-Encoding", "gzip")
+				w.Write(bomb.Bytes())
+				w.(http.Flusher).Flush()
+				<-r.Context().Done() // if the client does not close the stream, the stream stays open
+			})
+			if got, want := listenPauses(t, s, 3), []time.Duration{time.Second, 2 * time.Second, 4 * time.Second}; !slices.Equal(got, want) {
+				t.Errorf("pauses %v, expected %v", got, want)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			o := s.link().Exchange(ctx, &Session{Version: "2025-11-25", ID: "s"}, request(t, call))
+			if o.Kind != Answered || o.Err == nil || !strings.Contains(o.Err.Error(), sse.ErrTooLarge.Error()) {
+				t.Errorf("kind %d, %v", o.Kind, o.Err)
+			}
+		})
+	}
+}
