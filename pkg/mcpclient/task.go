@@ -60,7 +60,8 @@ const (
 
 // pollFloor contains the shortest pauses before the first polls of a task; the last pause is for all further polls. Otherwise a server could
 // make the client poll without a pause. The first pauses are short, because many tasks end soon.
-var pollFloor = [...]time.Duration{50 * time.Millisecond, 100 * time.Millisecond, 250 * time.Millisecond}
+var pollFloor = [...]time.Duration{20 * time.Millisecond, 20 * time.Millisecond, 20 * time.Millisecond, 20 * time.Millisecond, 50 * time.Millisecond,
+	50 * time.Millisecond, 100 * time.Millisecond, 100 * time.Millisecond, 250 * time.Millisecond}
 
 // PendingError is returned if the client stops waiting for a task while the server continues it. PendingError wraps the error that ended
 // the wait.
