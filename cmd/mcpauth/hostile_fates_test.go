@@ -54,8 +54,12 @@ func fates() map[string]fate {
 		return fate{exit: exitSecurity, says: says, args: []string{"login", "SERVER", "--expect-account", "ann@example.com"}}
 	}
 	elsewhere := []string{"login", "SERVER", "--issuer", attack.AS2}
-	ran := after(exitTool, "charged, but the ")
-	ran.calls = 1
+	ranOnce := func(exit int, says string) fate {
+		f := after(exit, says)
+		f.calls = 1
+		return f
+	}
+	ran := ranOnce(exitTool, "charged, but the ")
 	proxyRan := oldRelayed
 	proxyRan.calls, proxyRan.stdin = 1, oldRelayed.stdin+"\n"+`{"jsonrpc":"2.0","method":"notifications/initialized"}`+"\n"+
 		`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"text":"x"}}}`
@@ -285,7 +289,18 @@ func fates() map[string]fate {
 		"call/ran-session":            ran,
 		"call/ran-version":            ran,
 		"call/ran-404":                ran,
+		"call/ran-result":             ranOnce(exitTool, "reported an error"),
+		"call/ran-text":               ranOnce(exitNetwork, "404.*charged, but the "),
+		"call/ran-batch":              ran,
+		"call/ran-bom":                ranOnce(exitTool, "Invalid session ID"),
+		"call/ran-number":             ranOnce(exitNetwork, "404.*charged, but the "),
+		"call/ran-known-text":         ranOnce(exitNetwork, "400.*Missing session ID"),
+		"call/sse-ran":                ranOnce(exitTool, "reported an error"),
 		"call/proxy-ran-session":      proxyRan,
+		"call/proxy-ran-result":       proxyRan,
+		"call/proxy-ran-text":         proxyRan,
+		"call/proxy-sse-ran":          proxyRan,
+		"call/batch-sse-streams":      {exit: exitTool, says: "3 of 3 calls failed", args: []string{"call", "SERVER", "--batch", "-", "--parallel", "1"}, stdin: strings.Repeat(`{"tool":"echo","arguments":{"text":"x"}}`+"\n", 3), good: true, calls: 6},
 		"call/question-many":          after(exitNetwork, "asks more than 100 questions"),
 		"call/question-windows":       {exit: exitNetwork, says: "more than 20 URLs", args: slices.Concat(call, []string{"--elicit-urls"}), good: true},
 		"call/million-questions":      after(exitNetwork, "asks more than 100 questions"),

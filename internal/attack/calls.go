@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // echoed matches the result of `call SERVER echo text=x` in any response.
@@ -42,16 +43,32 @@ func calls() []Attack {
 			rpcError(w, r, "cannot use "+r.Header.Get("Authorization"))
 		}}
 	}
-	ran := func(name, what string, status int, text string) Attack {
-		return Attack{Name: "call/" + name, What: what, Later: true, At: "POST " + mcpPath, Do: payment(status, text)}
+	ran := func(name, what string, status int, body string) Attack {
+		return Attack{Name: "call/" + name, What: what, Later: true, At: "POST " + mcpPath, Do: payment(status, body)}
 	}
+	ownError := func(text string) string {
+		return `{"jsonrpc":"2.0","id":ID,"error":{"code":-32000,"message":` + word(text) + `}}`
+	}
+	ownText := func(text string) string { return `{"jsonrpc":"2.0","id":ID,"error":` + word(text) + `}` }
 	nasty := word(Nasty)
 	return []Attack{
-		ran("ran-session", "a tool runs, and its error has status 400 and the word session, as if the server had lost the session, so that mcpauth would call the tool again", http.StatusBadRequest, sessionError),
+		ran("ran-session", "a tool runs, and its error has status 400 and the word session, as if the server had lost the session, so that mcpauth would call the tool again", http.StatusBadRequest, ownError(sessionError)),
 		ran("ran-version", "a tool runs, and its error has status 400 and the words unsupported protocol version, so that mcpauth would call the tool again", http.StatusBadRequest,
-			"charged, but the mail failed: tls: unsupported protocol version"),
-		ran("ran-404", "a tool runs, and its error has status 404, as if the server had lost the session, so that mcpauth would call the tool again", http.StatusNotFound, "charged, but the receipt was not found"),
-		ran("proxy-ran-session", "a tool runs, and its error has status 400 and the word session, so that `proxy` would call the tool again", http.StatusBadRequest, sessionError),
+			ownError("charged, but the mail failed: tls: unsupported protocol version")),
+		ran("ran-404", "a tool runs, and its error has status 404, as if the server had lost the session, so that mcpauth would call the tool again", http.StatusNotFound, ownError("charged, but the receipt was not found")),
+		ran("ran-result", "a tool runs, and its result has status 404, so that mcpauth would call the tool again and lose the result", http.StatusNotFound, paid),
+		ran("ran-text", "a tool runs, and its error has status 404 and is a text instead of an object", http.StatusNotFound, ownText("charged, but the receipt was not found")),
+		ran("ran-batch", "a tool runs, and its error has status 404 and is in a JSON array", http.StatusNotFound, "["+ownError("charged, but the receipt was not found")+"]"),
+		ran("ran-bom", "a tool runs, and its error has status 400, begins with a byte order mark, and has the text of a library that has lost the session", http.StatusBadRequest,
+			"\ufeff"+ownError("Invalid session ID")),
+		ran("ran-number", "a tool runs, and its error has status 404 and the ID of the call with a decimal point", http.StatusNotFound, strings.Replace(ownError("charged, but the receipt was not found"), "ID", "ID.0", 1)),
+		ran("ran-known-text", "a tool runs, and its error has status 400 and is the text of a library that has lost the session", http.StatusBadRequest, ownText("Missing session ID")),
+		ran("proxy-ran-session", "a tool runs, and its error has status 400 and the word session, so that `proxy` would call the tool again", http.StatusBadRequest, ownError(sessionError)),
+		ran("proxy-ran-result", "a tool runs, and its result has status 404, so that `proxy` would call the tool again", http.StatusNotFound, paid),
+		ran("proxy-ran-text", "a tool runs, and its error has status 404 and is a text instead of an object, so that `proxy` would call the tool again", http.StatusNotFound, ownText("charged")),
+		{Name: "call/sse-ran", What: "a tool of an HTTP+SSE server runs and answers on the stream, and the message endpoint then answers 404", Later: true, At: mcpPath, Do: oldPayment(paid, 2)},
+		{Name: "call/proxy-sse-ran", What: "a tool of an HTTP+SSE server answers on the stream, and the message endpoint then answers `proxy` with 404", Later: true, At: mcpPath, Do: oldPayment(paid, 2)},
+		{Name: "call/batch-sse-streams", What: "an HTTP+SSE server answers each call of `call --batch` with 404, so that the streams of lost sessions would stay open", Later: true, At: mcpPath, Do: oldPayment("", 1)},
 		asking("question-javascript", "the tool asks to open a javascript: URL", "javascript:alert(1)"),
 		asking("question-file", "the tool asks to open a file: URL", "file:///usr/bin/calculator"),
 		asking("question-http", "the tool asks to open a URL with plain http", "http://evil.example/form"),
@@ -106,36 +123,94 @@ func calls() []Attack {
 	}
 }
 
-const sessionError = "charged, but the receipt failed: checkout session expired"
+const (
+	sessionError = "charged, but the receipt failed: checkout session expired"
+	paid         = `{"jsonrpc":"2.0","id":ID,"result":{"content":[{"type":"text","text":"charged, but the receipt was not found"}],"isError":true}}`
+)
 
-// payment simulates a server of MCP 2025-11-25 with the tool echo. Each call of the tool ends with an error.
-func payment(status int, text string) http.HandlerFunc {
+// payment simulates a server of MCP 2025-11-25 with the tool echo. Each call of the tool is answered with a status and a body, in which ID
+// stands for the ID of the call.
+func payment(status int, body string) http.HandlerFunc {
 	var sessions atomic.Int64
 	return func(w http.ResponseWriter, r *http.Request) {
-		var m struct {
-			ID     json.RawMessage
-			Method string
-		}
-		json.NewDecoder(r.Body).Decode(&m)
-		answer := map[string]any{"jsonrpc": "2.0", "id": m.ID}
-		code := http.StatusOK
+		m, answer := legacyAnswer(r, "2025-11-25")
+		w.Header().Set("Content-Type", "application/json")
 		switch m.Method {
 		case "initialize":
 			w.Header().Set("Mcp-Session-Id", fmt.Sprint("s", sessions.Add(1)))
-			answer["result"] = map[string]any{"protocolVersion": "2025-11-25", "capabilities": map[string]any{"tools": struct{}{}}, "serverInfo": map[string]any{"name": "x", "version": "1"}}
-		case "tools/list":
-			answer["result"] = map[string]any{"tools": []any{map[string]any{"name": "echo", "inputSchema": map[string]any{"type": "object"}}}}
 		case "tools/call":
-			code, answer["error"] = status, map[string]any{"code": -32000, "message": text}
-		default:
-			answer["error"] = map[string]any{"code": -32601, "message": "no"}
+			w.WriteHeader(status)
+			io.WriteString(w, strings.Replace(body, `"id":ID`, `"id":`+string(m.ID), 1))
+			return
 		}
 		if m.ID == nil {
-			code = http.StatusAccepted
+			w.WriteHeader(http.StatusAccepted)
+			return
 		}
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(code)
-		json.NewEncoder(w).Encode(answer)
+		io.WriteString(w, answer)
+	}
+}
+
+// legacyMessage is a message of the client.
+type legacyMessage struct {
+	ID     json.RawMessage
+	Method string
+}
+
+// legacyAnswer reads a message of the client, and returns the answer of a server with sessions and the tool echo.
+func legacyAnswer(r *http.Request, version string) (m legacyMessage, answer string) {
+	json.NewDecoder(r.Body).Decode(&m)
+	own := `"error":{"code":-32601,"message":"no"}`
+	switch m.Method {
+	case "initialize":
+		own = `"result":{"protocolVersion":"` + version + `","capabilities":{"tools":{}},"serverInfo":{"name":"x","version":"1"}}`
+	case "tools/list":
+		own = `"result":{"tools":[{"name":"echo","inputSchema":{"type":"object"}}]}`
+	}
+	return m, fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,%s}`, m.ID, own)
+}
+
+// oldPayment simulates a server of MCP 2024-11-05 with the tool echo. The message endpoint answers each call of the tool with 404. Before, the
+// server sends the body on the stream, in which ID stands for the ID of the call. The server opens another stream only while fewer than the
+// given number are open.
+func oldPayment(body string, streams int) http.HandlerFunc {
+	stream, free := make(chan string, 10), make(chan struct{}, streams)
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			select {
+			case free <- struct{}{}:
+				defer func() { <-free }()
+			case <-time.After(2 * time.Second):
+				http.Error(w, "too many streams are open", http.StatusServiceUnavailable)
+				return
+			}
+			w.Header().Set("Content-Type", "text/event-stream")
+			io.WriteString(w, "event: endpoint\ndata: "+mcpPath+"?message\n\n")
+			for http.NewResponseController(w).Flush() == nil {
+				select {
+				case m := <-stream:
+					io.WriteString(w, "data: "+m+"\n\n")
+				case <-r.Context().Done():
+					return
+				}
+			}
+			return
+		}
+		m, answer := legacyAnswer(r, "2024-11-05")
+		switch {
+		case r.URL.RawQuery == "":
+			w.WriteHeader(http.StatusMethodNotAllowed)
+			return
+		case m.Method == "tools/call":
+			if body != "" {
+				stream <- strings.Replace(body, `"id":ID`, `"id":`+string(m.ID), 1)
+			}
+			w.WriteHeader(http.StatusNotFound)
+			return
+		case m.ID != nil:
+			stream <- answer
+		}
+		w.WriteHeader(http.StatusAccepted)
 	}
 }
 

@@ -12,8 +12,13 @@ import (
 	"mcpauth/internal/sse"
 )
 
-// endpointTimeout limits the wait for the first event of an HTTP+SSE stream.
-const endpointTimeout = 10 * time.Second
+const (
+	endpointTimeout = 10 * time.Second // limit for the first event of an HTTP+SSE stream
+
+	// answerGrace is how long a request waits for its answer after the server has refused the POST. The answer comes on another connection, so
+	// that it may arrive later than the refusal. Without the wait, a request that was carried out would be sent again.
+	answerGrace = 250 * time.Millisecond
+)
 
 var errEnded = errors.New("the session was ended")
 
@@ -25,6 +30,7 @@ type eventSession struct {
 
 	mu      sync.Mutex
 	waiting map[string]chan Message // requests without an answer, by id; each channel has room for one answer
+	left    bool                    // Leave was called
 }
 
 // openEventStream opens the stream and reads the URL of the endpoint. The stream stays open when ctx ends.
@@ -90,28 +96,41 @@ func (s *eventSession) dispatchMessages(events *sse.Reader, receive func(Message
 			continue
 		}
 		for m := range parseMessages(ev.Data) {
-			if m.IsResponse() {
-				if answer := s.takeRequest(m.ID); answer != nil {
-					answer <- m
-					continue
-				}
+			if !m.IsResponse() || !s.deliverAnswer(m) {
+				receive(m)
 			}
-			receive(m)
 		}
 	}
 }
 
-// takeRequest removes the request with this id and returns the channel for its answer, or nil if there is no such request.
-func (s *eventSession) takeRequest(id json.RawMessage) chan<- Message {
+// deliverAnswer passes an answer to its request, and reports whether there is such a request.
+func (s *eventSession) deliverAnswer(m Message) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for known, answer := range s.waiting {
-		if SameID(json.RawMessage(known), id) {
-			delete(s.waiting, known)
-			return answer
+	id := string(m.ID)
+	if s.waiting[id] == nil { // two requests can have the ids 1 and "1", so the exact id comes first
+		for known := range s.waiting {
+			if SameID(json.RawMessage(known), m.ID) {
+				id = known
+			}
 		}
 	}
-	return nil
+	answer := s.waiting[id]
+	if answer == nil {
+		return false
+	}
+	delete(s.waiting, id)
+	answer <- m
+	return true
+}
+
+// addRequest adds a request, unless the stream has ended.
+func (s *eventSession) addRequest(id string, answer chan Message) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stream.Err() == nil {
+		s.waiting[id] = answer
+	}
 }
 
 // removeRequest removes a request. A newer request with the same id is not removed.
@@ -121,19 +140,34 @@ func (s *eventSession) removeRequest(id string, answer chan Message) {
 	if s.waiting[id] == answer {
 		delete(s.waiting, id)
 	}
+	s.endIfUnused()
+}
+
+// endIfUnused ends the stream after Leave, if no request waits for an answer. mu must be locked.
+func (s *eventSession) endIfUnused() {
+	if s.left && len(s.waiting) == 0 {
+		s.end(errEnded)
+	}
+}
+
+// leave ends the stream as soon as no request waits for an answer.
+func (s *eventSession) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.left = true
+	s.endIfUnused()
 }
 
 // exchangeEvents sends a message to the endpoint. The answer arrives on the stream.
 func (l *Link) exchangeEvents(ctx context.Context, s *eventSession, r Request) Outcome {
+	var answer chan Message // nil: there will be none
+	if r.IsRequest() {
+		answer = make(chan Message, 1)
+		s.addRequest(string(r.ID), answer)
+		defer s.removeRequest(string(r.ID), answer)
+	}
 	if s.stream.Err() != nil {
 		return Outcome{Kind: Refused, Reason: UnknownSession, Err: l.networkError(&http.Request{Method: http.MethodGet, URL: l.server}, context.Cause(s.stream))}
-	}
-	answer := make(chan Message, 1)
-	if r.IsRequest() {
-		s.mu.Lock()
-		s.waiting[string(r.ID)] = answer
-		s.mu.Unlock()
-		defer s.removeRequest(string(r.ID), answer)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.endpoint, nil)
 	if err != nil {
@@ -142,28 +176,51 @@ func (l *Link) exchangeEvents(ctx context.Context, s *eventSession, r Request) O
 	req.Header.Set("Content-Type", "application/json")
 	res, written, err := l.sendAuthorized(req, r.Raw, r.Quiet)
 	if err != nil {
-		return l.noResponseOutcome(req, err, written)
+		return s.preferAnswer(l.noResponseOutcome(req, err, written), answer)
 	}
 	o := Outcome{Status: res.StatusCode, Header: res.Header}
 	if res.StatusCode >= 300 {
 		l.readRefusal(&o, r, res, &Session{Version: "2024-11-05", ID: s.endpoint})
-		return o
+		return s.preferAnswer(o, answer)
 	}
 	discardBody(res.Body)
 	if !r.IsRequest() {
 		return o
 	}
 	select {
-	case o.Answer = <-answer:
-		return o
+	case m := <-answer:
+		return streamOutcome(o, m)
 	case <-ctx.Done():
 		o.Kind, o.Err = Lost, l.networkError(req, context.Cause(ctx))
 	case <-s.stream.Done():
+		o.Kind, o.Err = Lost, l.networkError(req, context.Cause(s.stream))
+	}
+	return s.preferAnswer(o, answer) // the answer may have come before the end
+}
+
+// preferAnswer returns the answer that has come on the stream, or else o. If the caller would send the request again after o, preferAnswer
+// waits for the answer.
+func (s *eventSession) preferAnswer(o Outcome, answer <-chan Message) Outcome {
+	var m Message
+	if answer != nil && (o.Reason == UnknownSession || o.Reason == UnsupportedVersion) {
 		select {
-		case o.Answer = <-answer: // the answer came before the stream ended
-		default:
-			o.Kind, o.Err = Lost, l.networkError(req, context.Cause(s.stream))
+		case m = <-answer:
+		case <-s.stream.Done():
+		case <-time.After(answerGrace):
 		}
 	}
-	return o
+	if m.Raw == nil {
+		select {
+		case m = <-answer:
+		default:
+			return o
+		}
+	}
+	return streamOutcome(o, m)
+}
+
+// streamOutcome returns the outcome of a request that was answered on the stream. o is the outcome of the POST. The status is that of the
+// stream, because a status such as 202 would tell the proxy's program that there is no answer.
+func streamOutcome(o Outcome, m Message) Outcome {
+	return Outcome{Status: http.StatusOK, Header: o.Header, Answer: m}
 }

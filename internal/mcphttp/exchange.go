@@ -151,17 +151,21 @@ func (l *Link) noResponseOutcome(req *http.Request, err error, written bool) Out
 	return Outcome{Kind: Lost, Err: l.networkError(req, err)}
 }
 
-// readRefusal reads a response with an error status into the outcome. A JSON-RPC error with the id of the request is the answer. A JSON-RPC
-// error without an id is the answer if the status is below 500. For any other response the outcome has a *StatusError.
+// readRefusal reads a response with an error status into the outcome. A JSON-RPC response with the id of the request is the answer, whatever
+// the status is: if it is a result, the request was carried out. A JSON-RPC error without an id is the answer if the status is below 500. For
+// any other response the outcome has a *StatusError.
 func (l *Link) readRefusal(o *Outcome, r Request, res *http.Response, s *Session) {
-	text := readText(res)
-	m, ok := Parse([]byte(text))
-	own := m.ID != nil && SameID(m.ID, r.ID) || m.ID == nil && res.StatusCode < 500
-	unauthorized := res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden
+	text, whole := readText(res)
 	e := l.newStatusError(res, text, "")
-	if ok && m.Error != nil && r.IsRequest() && own && !unauthorized {
-		o.Answer = m
-	} else {
+	body := trimText(text)
+	if r.IsRequest() {
+		if res.StatusCode != http.StatusUnauthorized && res.StatusCode != http.StatusForbidden {
+			o.Answer = findAnswer(body, r.ID, res.StatusCode < 500)
+		}
+		ownError := o.Answer.ID != nil && o.Answer.Result == nil && len(o.Answer.Raw) == len(body)
+		o.unclear = !whole || !ownError && (mediaType(res) == "text/event-stream" || mayAnswer(body, r.ID))
+	}
+	if o.Answer.Raw == nil {
 		o.Err = e
 	}
 	o.classify(e.Code, e.Text, s)
@@ -261,11 +265,11 @@ func readAll(res *http.Response, limit int64) ([]byte, error) {
 	return data.Join(), nil
 }
 
-// readText reads the beginning of an error response.
-func readText(res *http.Response) string {
+// readText reads the beginning of an error response. whole is false if there is more.
+func readText(res *http.Response) (text string, whole bool) {
 	defer res.Body.Close()
-	data, _ := io.ReadAll(io.LimitReader(res.Body, httpx.MaxBody))
-	return string(data)
+	data, err := io.ReadAll(io.LimitReader(res.Body, httpx.MaxBody+1))
+	return string(data[:min(len(data), httpx.MaxBody)]), err == nil && len(data) <= httpx.MaxBody
 }
 
 // discardBody reads the beginning of a body, so that the connection can be reused, and closes the body.

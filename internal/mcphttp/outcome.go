@@ -43,6 +43,10 @@ type Outcome struct {
 
 	guess  Reason // the reason that the words of the response suggest; NoReason if Reason is set
 	byText bool   // only the server's text proves Reason
+
+	// unclear is true if a response with an error status may contain the answer of a tool that has run, in a form other than one JSON-RPC error.
+	// Such a response proves nothing.
+	unclear bool
 }
 
 // Codes of JSON-RPC errors that this package evaluates.
@@ -58,7 +62,7 @@ const (
 
 // classify sets Kind and Reason of an outcome with an HTTP response. code and text are the server's error code and error text.
 func (o *Outcome) classify(code, text string, s *Session) {
-	r := refusal{status: o.Status, answer: o.Answer, code: code, text: text, inSession: s.stateful(), hasSessionID: s.ID != ""}
+	r := refusal{status: o.Status, answer: o.Answer, unclear: o.unclear, code: code, text: text, inSession: s.stateful(), hasSessionID: s.ID != ""}
 	o.Reason, o.byText = r.proof()
 	switch {
 	case o.Reason != NoReason:
@@ -100,13 +104,15 @@ func (o Outcome) RetryAfter() time.Duration {
 // Next returns what the caller does after an outcome. If the outcome proves that the request was not carried out, the request can be sent
 // again. If only the server's text is the proof, the request is sent again only if it was sent once so far. An idempotent request is also sent
 // again after a Lost outcome, after status 429, and if the words of the response suggest a reason. Before the caller sends a request again,
-// the caller waits as long as RetryAfter says. Exchange has already handled 401 and 403.
+// the caller waits as long as RetryAfter says. Exchange has already handled 401 and 403. A result is never asked for again.
 func (o Outcome) Next(tried Tried, idempotent bool) Step {
 	reason := o.Reason
 	if idempotent {
 		reason = o.LikelyReason()
 	}
 	switch {
+	case o.Answer.Result != nil:
+		return Deliver
 	case (o.Kind == Lost || o.Status == http.StatusTooManyRequests) && idempotent && tried.Again < 2:
 		return Again
 	case o.byText && !idempotent && tried != Tried{}:

@@ -1,6 +1,8 @@
 package mcphttp
 
 import (
+	"bytes"
+	"encoding/json"
 	"net/http"
 	"regexp"
 	"slices"
@@ -62,10 +64,62 @@ var versionList = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompi
 // foldText returns a text in small letters with single blanks.
 func foldText(s string) string { return strings.ToLower(strings.Join(strings.Fields(s), " ")) }
 
+// trimText removes white space and a byte order mark around a text.
+func trimText(text string) []byte {
+	return []byte(strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(text), "\ufeff")))
+}
+
+// findAnswer returns the JSON-RPC response with this id in the body of a response with an error status. If there is none, and an error may
+// have no id, findAnswer returns an error without an id.
+func findAnswer(body []byte, id json.RawMessage, errorWithoutID bool) Message {
+	var other Message
+	for m := range parseMessages(body) {
+		switch {
+		case !m.IsResponse():
+		case m.ID != nil && SameID(m.ID, id):
+			return m
+		case m.ID == nil && m.Error != nil && errorWithoutID && other.Raw == nil:
+			other = m
+		}
+	}
+	return other
+}
+
+// mayAnswer reports whether the body of a response with an error status may be or contain an answer to the request with this id, in any
+// form, even if it is not valid JSON-RPC. A server that has carried out the request may send such a body.
+func mayAnswer(body []byte, id json.RawMessage) bool {
+	if !jsonscan.Valid(body) {
+		return bytes.Contains(body, []byte(`"jsonrpc"`))
+	}
+	if hasAnswer(body, id) {
+		return true
+	}
+	for element := range jsonscan.Elements(body) {
+		if hasAnswer(element, id) {
+			return true
+		}
+	}
+	return false
+}
+
+// hasAnswer reports whether a JSON object has the id of the request or a result. Every number counts as the id, because a server can write 7
+// as 7.0. A string does not, because some libraries refuse a session with an id such as "server-error".
+func hasAnswer(object []byte, id json.RawMessage) bool {
+	for name, value := range jsonscan.Members(object) {
+		switch kind := jsonscan.Type(value); {
+		case name == "id" && (SameID(value, id) || kind == "integer" || kind == "number"),
+			name == "result" && kind != "null":
+			return true
+		}
+	}
+	return false
+}
+
 // refusal is the part of a response that may prove that a request was not carried out.
 type refusal struct {
 	status       int
-	answer       Message // the JSON-RPC error, zero if there is none
+	answer       Message // the JSON-RPC response, zero if there is none
+	unclear      bool    // the response may contain the answer of a tool that has run, see Outcome.unclear
 	code, text   string  // the error code and the server's error text, see httpx.Refusal
 	inSession    bool    // the request belonged to a session of an earlier revision
 	hasSessionID bool    // the request had the header Mcp-Session-Id
@@ -77,11 +131,16 @@ type refusal struct {
 func (r refusal) proof() (reason Reason, byText bool) {
 	code, text := r.answer.Code(), foldText(r.text)
 	ofTool, ofRequest := r.answer.ID != nil, code == CodeMethodNotFound || code == codeInvalidParams
+	if ofTool { // a text beside the error does not count
+		text = foldText(jsonscan.Unquote(jsonscan.Member(r.answer.Error, "message")))
+	}
 	switch {
-	case r.hasSessionID && r.status == http.StatusUnauthorized && text == lostText401:
+	case r.hasSessionID && r.status == http.StatusUnauthorized && text == lostText401 && !r.unclear:
 		return UnknownSession, true
 	case r.status == http.StatusUnauthorized, r.status == http.StatusForbidden:
 		return Unauthorized, false
+	case r.unclear:
+		return NoReason, false
 	case code == CodeHeaderMismatch && !r.inSession: // earlier revisions do not define the code, so that a tool may use it
 		return HeaderMismatch, false
 	case code == CodeUnsupportedVersion && (!r.inSession || r.status == http.StatusBadRequest && supportedVersions(r.answer) != ""):
@@ -106,6 +165,8 @@ func (r refusal) guess() Reason {
 	about := func(s string) bool { return strings.Contains(text, s) }
 	ofRequest := code == CodeMethodNotFound || code == codeInvalidParams
 	switch {
+	case r.answer.Result != nil:
+		return NoReason
 	case r.status == http.StatusBadRequest && about("unsupported") && about("protocol") && about("version"):
 		return UnsupportedVersion
 	case r.hasSessionID && r.status == http.StatusNotFound && (!ofRequest || about("session")),

@@ -126,6 +126,14 @@ func (l *Link) End(s *Session) {
 	})
 }
 
+// Leave ends the stream of an HTTP+SSE session that gets no more requests. If requests still wait for their answers, the stream ends with the
+// last of them. For a session of Streamable HTTP, Leave does nothing, because each request has a stream of its own.
+func (s *Session) Leave() {
+	if s.events != nil {
+		s.events.leave()
+	}
+}
+
 // closingContext returns a context for a request that is sent after the caller's context has ended.
 func closingContext() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), closeTimeout)

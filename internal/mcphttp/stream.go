@@ -137,7 +137,8 @@ func (l *Link) openStream(ctx context.Context, s *Session, lastEventID string, q
 	case err != nil:
 		return nil, l.networkError(req, err)
 	case res.StatusCode >= 300 || mediaType(res) != "text/event-stream":
-		return nil, l.newStatusError(res, readText(res), "")
+		text, _ := readText(res)
+		return nil, l.newStatusError(res, text, "")
 	}
 	return res, nil
 }

@@ -80,7 +80,8 @@ func (c *Client) setSession(s *clientSession) {
 	c.session = s
 }
 
-// dropSession forgets a session that can no longer be used, so that the next request opens another session.
+// dropSession forgets a session that can no longer be used, so that the next request opens another session. Calls that wait on the stream of
+// an HTTP+SSE session still get their answers.
 func (c *Client) dropSession(s *clientSession) {
 	c.mu.Lock()
 	if c.session == s {
@@ -90,6 +91,7 @@ func (c *Client) dropSession(s *clientSession) {
 	if s.endStream != nil {
 		s.endStream()
 	}
+	s.Leave()
 	if keep, ok := c.sessionFile(); ok && s.era == eraLegacy {
 		keep.Forget(c.life, s.Session) // not in Close, because the next request loads the file
 	}

@@ -35,7 +35,7 @@ func (c *conversation) sessionOf(m mcphttp.Message) *mcphttp.Session {
 // initializeSession opens a session with the program's initialize request. A second initialize ends the session and opens another one. If
 // the server refuses initialize, the proxy tries the older transport HTTP+SSE (2025-11-25, Streamable HTTP, Backwards Compatibility).
 func (c *conversation) initializeSession(ctx context.Context, r *pendingRequest) mcphttp.Outcome {
-	c.replaceSession(nil)
+	c.endSession()
 	var s *mcphttp.Session
 	o := c.exchangeRequest(ctx, r)
 	if o.Answer.Result != nil {
@@ -48,7 +48,8 @@ func (c *conversation) initializeSession(ctx context.Context, r *pendingRequest)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.initializeRequest, c.initializedMessage, c.session, c.restorable = r.Message, mcphttp.Message{}, s, nil
+	c.initializeRequest, c.initializedMessage, c.restorable = r.Message, mcphttp.Message{}, nil
+	c.setSession(s)
 	c.serverLogs = jsonscan.Member(jsonscan.Member(o.Answer.Result, "capabilities"), "logging") != nil
 	return o
 }
@@ -87,23 +88,45 @@ func (c *conversation) recordAnswer(request, answer mcphttp.Message) {
 	}
 }
 
-// replaceSession sets the current session and closes the stream of the previous session. If s is nil, replaceSession also ends the previous
-// session at the server. If s is not nil, the server has already lost the previous session.
-func (c *conversation) replaceSession(s *mcphttp.Session) {
+// endSession forgets the current session, closes its stream, and ends it at the server.
+func (c *conversation) endSession() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.session != nil {
+		go c.link.End(c.session)
+	}
+	c.setSession(nil)
+}
+
+// setSession sets the current session, and closes the stream of the previous session. mu must be locked. If the conversation has ended,
+// setSession ends the session, because nobody else would.
+func (c *conversation) setSession(s *mcphttp.Session) {
 	if c.endStream != nil {
 		c.endStream()
 		c.endStream = nil
 	}
-	if c.session != nil && s == nil {
-		go c.link.End(c.session)
-	}
 	c.session = s
+	if s != nil && c.base.Err() != nil {
+		go c.link.End(s)
+	}
 }
 
-// renewSession replaces a session that the server has lost, and repeats the program's handshake. The program does not notice the loss.
-// Requests pending in the old session are lost. losses counts how many times in a row the stream has reported a lost session.
+// replaceLost replaces a session that the server has lost. Requests that wait on the stream of a lost session of HTTP+SSE still get their
+// answers. If the program has opened another session meanwhile, replaceLost ends s and returns false.
+func (c *conversation) replaceLost(lost, s *mcphttp.Session) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.session != lost {
+		go c.link.End(s)
+		return false
+	}
+	lost.Leave()
+	c.setSession(s)
+	return true
+}
+
+// renewSession replaces a session that the server has lost, and repeats the program's handshake. The program does not notice the loss. losses
+// counts how many times in a row the stream has reported a lost session.
 func (c *conversation) renewSession(ctx context.Context, lost *mcphttp.Session, losses int) error {
 	select {
 	case c.renewing <- struct{}{}:
@@ -127,8 +150,10 @@ func (c *conversation) renewSession(ctx context.Context, lost *mcphttp.Session, 
 	if s == nil {
 		return fmt.Errorf("the server lost the session, and a new one cannot be opened: %w", c.link.Failure(o))
 	}
+	if !c.replaceLost(lost, s) {
+		return nil
+	}
 	c.log("the server lost the session; opened a new one")
-	c.replaceSession(s)
 	c.restoreState(ctx, s)
 	if initialized.Raw != nil {
 		c.watchStream(losses)
@@ -238,7 +263,7 @@ func (c *conversation) endConversation() {
 		}
 		c.stop()
 		sent.Wait()
-		if s != nil {
+		if s := c.current(); s != nil { // another session, if one was opened meanwhile
 			c.link.End(s)
 		}
 	}()

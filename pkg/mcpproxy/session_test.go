@@ -239,6 +239,7 @@ type oldServer struct {
 	stream   chan string
 	cut      chan struct{}
 	streams  int
+	live     atomic.Int32 // open streams
 }
 
 func (o *oldServer) serve(w http.ResponseWriter, r *http.Request, m mcphttp.Message) {
@@ -264,6 +265,8 @@ func (o *oldServer) serve(w http.ResponseWriter, r *http.Request, m mcphttp.Mess
 }
 
 func (o *oldServer) serveStream(w http.ResponseWriter, r *http.Request) {
+	o.live.Add(1)
+	defer o.live.Add(-1)
 	o.mu.Lock()
 	o.streams++
 	stream, cut := make(chan string, 10), make(chan struct{})
@@ -324,6 +327,52 @@ func TestOldTransport(t *testing.T) {
 	k.hears(`"id":3,"result":{"stream":2}`)
 	if n := len(s.seen("initialize")); n != 3 {
 		t.Errorf("%d handshakes", n)
+	}
+}
+
+// A server of 2024-11-05 says for every message that it has lost the session. The proxy opens a session each time, and closes the stream of the
+// session before. A call that waits on an old stream still gets its answer.
+func TestOldTransportLosesEverySession(t *testing.T) {
+	for _, lost := range []struct {
+		status     int
+		text       string
+		message    string
+		sent       int // how often the message is sent
+		handshakes int
+	}{
+		{404, "Could not find session", `{"jsonrpc":"2.0","id":5,"method":"tools/call","params":{"name":"lost"}}`, 2, 2},
+		{400, "no transport for this session", `{"jsonrpc":"2.0","id":5,"method":"tools/call","params":{"name":"lost"}}`, 1, 2},
+		{404, "Could not find session", `{"jsonrpc":"2.0","method":"notifications/x","params":{"name":"lost"}}`, 2, 2},
+	} {
+		o := &oldServer{}
+		s := newServer(t, func(w http.ResponseWriter, r *http.Request, m mcphttp.Message) {
+			if param(m, "name") == "lost" {
+				say(w, "text/plain", lost.status, lost.text)
+				return
+			}
+			o.serve(w, r, m)
+		})
+		k := talk(t, s.proxy())
+		k.greets()
+		k.say(call("1", "silent"))
+		soon(t, func() bool { return len(s.seen("tools/call")) == 1 })
+		o.mu.Lock()
+		first := o.stream
+		o.mu.Unlock()
+		const rounds = 5
+		for i := range rounds {
+			k.say(lost.message)
+			if strings.Contains(lost.message, `"id"`) {
+				k.hears(fmt.Sprint(lost.status))
+			}
+			soon(t, func() bool { return len(s.seen("initialize")) >= 3+i })
+		}
+		k.say(`{"jsonrpc":"2.0","id":3,"method":"ping"}`)
+		k.hears(`"id":3,"result":`)
+		soon(t, func() bool { return o.live.Load() == 2 }) // that of the session, and that of the call
+		first <- `{"jsonrpc":"2.0","id":1,"result":{"late":true}}`
+		k.hears(`"late":true`)
+		soon(t, func() bool { return o.live.Load() == 1 })
 	}
 }
 
