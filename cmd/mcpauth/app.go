@@ -177,8 +177,8 @@ func (p *program) runWithLimit(cx *cli.Context, act cli.ActionFunc) error {
 	if err := noEmptyValues(cx); err != nil {
 		return err
 	}
-	if p.global.certFile != "" && (cx.Bool("all") || cx.Command.Name == "status" && !cx.Args().Present()) {
-		return usage("--cert needs a SERVER, because each login has its own certificate")
+	if err := p.checkSeveral(cx); err != nil {
+		return err
 	}
 	run, interrupted, late := func() error { return errorAt(server{word: cx.Args().First()}, act(cx)) }, cx.Context, time.Duration(0)
 	if p.global.timeout > 0 || !hasNoLimit(cx) {
