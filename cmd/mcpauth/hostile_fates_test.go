@@ -262,6 +262,7 @@ func fates() map[string]fate {
 		"token/provider-redirect":      provider("https://as.attack.example/idp/token", exitAuth, "evil.example.*does not follow redirects"),
 		"token/provider-reflected":     provider("https://as.attack.example/idp/token", exitAuth, `\[redacted\]`),
 		"token/provider-newline":       provider("https://as.attack.example/idp/token", exitNetwork, "not allowed in a header|not printable"),
+		"token/provider-access-token":  provider("https://as.attack.example/idp/token", exitNetwork, "issued_token_type is missing, and the token is not an ID-JAG"),
 		"token/provider-http":          provider("http://as.attack.example/idp/token", exitUsage, "use https"),
 		"token/redirect-307":           after(exitNetwork, "redirects to https://evil.example"),
 		"token/redirect-308":           after(exitNetwork, "redirects to https://evil.example"),

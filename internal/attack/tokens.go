@@ -30,6 +30,7 @@ func tokens() []Attack {
 	later := func(name, what string, do http.HandlerFunc) Attack {
 		return Attack{Name: "token/" + name, What: what, Later: true, At: "POST " + mcpPath, Do: do}
 	}
+	enc := base64.RawURLEncoding.EncodeToString
 	provider := func(name, what string, do http.HandlerFunc) Attack {
 		return Attack{Name: "token/provider-" + name, What: what, At: "POST " + providerPath, Do: do}
 	}
@@ -85,6 +86,8 @@ func tokens() []Attack {
 		provider("reflected", "the identity provider repeats the request in its error", reflect),
 		provider("newline", "the identity provider's assertion contains a line break and a header", body(`{"access_token":"abcdefgh\r\nX-Injected: yes",`+
 			`"token_type":"N_A","issued_token_type":"urn:ietf:params:oauth:token-type:id-jag"}`)),
+		provider("access-token", "the identity provider ignores requested_token_type, and the answer contains its own access token without issued_token_type",
+			body(`{"access_token":"`+enc([]byte(`{"alg":"RS256","typ":"at+jwt"}`))+"."+enc([]byte(`{"aud":"account"}`))+"."+enc([]byte("signature"))+`","token_type":"Bearer"}`)),
 		{Name: "token/provider-http", What: "the user passes a URL with plain http to --idp-token-endpoint"},
 		later("redirect-307", "the MCP server redirects to another origin with 307, to get the token sent there", away(http.StatusTemporaryRedirect)),
 		later("redirect-308", "the MCP server redirects to another origin with 308, to get the token sent there", away(http.StatusPermanentRedirect)),

@@ -126,7 +126,7 @@ func (c *Client) nonInteractiveToken(ctx context.Context, e token.Endpoint, cred
 		}
 		return e.JWTBearer(ctx, assertion, scope)
 	case GrantEnterprise:
-		assertion, err := c.identityAssertion(ctx, cred, scope)
+		assertion, err := c.identityAssertion(ctx, cred, scope, e.Deviation)
 		if err != nil {
 			return token.Token{}, err
 		}

@@ -161,13 +161,13 @@ func (c credential) checkIDToken(client *Client) (subject string, err error) {
 }
 
 // identityAssertion obtains an ID-JAG from the identity provider, in exchange for the ID token or the refresh token (MCP enterprise-managed
-// authorization §4, Identity Assertion JWT Authorization Grant §4.3).
-func (c *Client) identityAssertion(ctx context.Context, cred credential, scope string) (string, error) {
+// authorization §4, Identity Assertion JWT Authorization Grant §4.3). deviation gets the codes of the deviations in the provider's response.
+func (c *Client) identityAssertion(ctx context.Context, cred credential, scope string, deviation func(code string)) (string, error) {
 	idp, o, err := c.subjectToken(ctx, cred)
 	if err != nil {
 		return "", err
 	}
-	idp.Resource = cred.Resource
+	idp.Resource, idp.Deviation = cred.Resource, deviation
 	o.RequestedTokenType, o.Audience, o.Scope = token.TypeIDJAG, cred.Issuer, scope
 	tok, err := idp.Exchange(ctx, o)
 	if err != nil {

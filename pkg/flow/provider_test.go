@@ -111,6 +111,24 @@ func TestForeignIDJAG(t *testing.T) {
 	}
 }
 
+// A token of the identity provider that is not an ID-JAG is not sent to the MCP server's authorization server, even if its issued_token_type
+// is missing. An ID-JAG without issued_token_type is sent, and the deviation is recorded.
+func TestOtherTokenIsNoIDJAG(t *testing.T) {
+	b, p := enterprise(t)
+	const exchange = "token:grant=urn:ietf:params:oauth:grant-type:token-exchange,del=issued_token_type"
+	set(t, p, exchange+",set.access_token="+jwtOf(`{"alg":"ES256","typ":"at+jwt"}`, `{"aud":"account"}`))
+	if _, err := b.c.Login(ctx, b.t, LoginOptions{}); !errors.Is(err, token.ErrMalformed) || !errors.Is(err, ErrIdentityProvider) || b.Count("token") != 0 {
+		t.Errorf("got %v, %d requests", err, b.Count("token"))
+	}
+	set(t, p, "clear")
+	set(t, p, exchange)
+	s, err := b.c.Login(ctx, b.t, LoginOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantQuirks(t, s.Deviations, "issued_token_type")
+}
+
 // If the caller leaves after the identity provider has rotated its refresh token, the new refresh token is stored nevertheless.
 func TestProvidersRotationSurvivesItsCaller(t *testing.T) {
 	t.Parallel()

@@ -22,24 +22,30 @@ var ErrAudience = errors.New("the assertion is for another server")
 // Claims returns the claims in a JWT without verifying the signature (RFC 7519 §7.2). The error does not quote the text, which may be
 // another file, such as a private key.
 func Claims(text string) (map[string]json.RawMessage, error) {
+	_, claims, err := parseJWT(text)
+	return claims, err
+}
+
+// parseJWT returns the members of the header and the claims of a JWT, without verifying the signature.
+func parseJWT(text string) (header, claims map[string]json.RawMessage, err error) {
 	parts := strings.Split(text, ".")
 	if len(parts) != 3 {
-		return nil, fmt.Errorf("not a JWT: expected three parts separated by dots, got %d", len(parts))
+		return nil, nil, fmt.Errorf("not a JWT: expected three parts separated by dots, got %d", len(parts))
 	}
 	var all [3]map[string]json.RawMessage
 	for i, part := range parts {
 		data, err := base64.RawURLEncoding.DecodeString(part)
 		if err != nil || part == "" {
-			return nil, fmt.Errorf("not a JWT: part %d is not base64url", i+1)
+			return nil, nil, fmt.Errorf("not a JWT: part %d is not base64url", i+1)
 		}
 		if i < 2 && (httpx.UniqueFields(data) != nil || json.Unmarshal(data, &all[i]) != nil || all[i] == nil) {
-			return nil, fmt.Errorf("not a JWT: part %d is not a JSON object", i+1)
+			return nil, nil, fmt.Errorf("not a JWT: part %d is not a JSON object", i+1)
 		}
 	}
 	if all[0]["alg"] == nil {
-		return nil, errors.New("not a JWT: its header has no alg")
+		return nil, nil, errors.New("not a JWT: its header has no alg")
 	}
-	return all[1], nil
+	return all[0], all[1], nil
 }
 
 // UnnamedIssuerError is ErrAudience for an assertion that names the token endpoint, if only metadata says that this token endpoint belongs to

@@ -2,7 +2,9 @@ package token
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"strings"
 )
 
 const grantExchange = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -37,14 +39,35 @@ func (e Endpoint) Exchange(ctx context.Context, o ExchangeOptions) (Token, error
 }
 
 // checkIssued checks that the issued token has the requested type. issued_token_type is required (RFC 8693 §2.2.1), but some servers omit
-// it.
+// it. A server that ignores requested_token_type omits it too, and issues its own access token. A token without issued_token_type is
+// therefore accepted as an ID-JAG only if the header of the token says so.
 func (e Endpoint) checkIssued(a *formResponse, m jsonObject) error {
-	issued := m.stringMember("issued_token_type")
-	switch {
-	case !a.exchange || issued != "" && issued == a.requested:
+	if !a.exchange {
 		return nil
-	case issued == "":
+	}
+	issued := m.stringMember("issued_token_type")
+	if issued != "" && issued != a.requested {
+		return a.malformedError(fmt.Sprintf("issued_token_type is %s, expected %q (RFC 8693 §2.2.1)", quoted(issued), a.requested))
+	}
+	if a.requested == TypeIDJAG && !hasIDJAGType(m.stringMember("access_token"), issued != "") {
+		return a.malformedError(map[bool]string{true: "issued_token_type is missing, and "}[issued == ""] +
+			"the token is not an ID-JAG: expected the typ \"oauth-id-jag+jwt\" in its header (Identity Assertion JWT Authorization Grant §3)")
+	}
+	if issued == "" {
 		return e.reportDeviation(a, "issued_token_type", "issued_token_type is missing (RFC 8693 §2.2.1)")
 	}
-	return a.malformedError(fmt.Sprintf("issued_token_type is %s, expected %q (RFC 8693 §2.2.1)", quoted(issued), a.requested))
+	return nil
+}
+
+// hasIDJAGType reports whether the typ of a token is that of an ID-JAG, with or without application/ in front (Identity Assertion JWT
+// Authorization Grant §3, RFC 7515 §4.1.9). If the response declares the token an ID-JAG, typ may also be missing or JWT, because these two
+// name no kind of token. An error must not show the typ, because it is encoded and could contain a secret that is not masked.
+func hasIDJAGType(text string, declared bool) bool {
+	header, _, err := parseJWT(text)
+	if err != nil || header["typ"] == nil {
+		return declared // the caller of Exchange checks the rest of the ID-JAG
+	}
+	var typ string
+	_ = json.Unmarshal(header["typ"], &typ)
+	return strings.TrimPrefix(strings.ToLower(typ), "application/") == "oauth-id-jag+jwt" || declared && strings.EqualFold(typ, "JWT")
 }

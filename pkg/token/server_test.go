@@ -145,7 +145,11 @@ func TestGrants(t *testing.T) {
 		}, map[string]string{"grant_type": "urn:ietf:params:oauth:grant-type:token-exchange", "subject_token": "x", "subject_token_type": "urn:x"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := serve(t, reply{body: okBody})
+			body := okBody
+			if tt.want["requested_token_type"] == TypeIDJAG {
+				body = strings.Replace(okBody, "{", `{"issued_token_type":"`+TypeIDJAG+`",`, 1)
+			}
+			s := serve(t, reply{body: body})
 			tok, err := tt.call(s.endpoint())
 			if err != nil || tok.AccessToken != "at-1" || tok.RefreshToken != "" || tok.Lifetime != time.Hour || !tok.Expiry.Equal(noon.Add(time.Hour)) {
 				t.Errorf("got %#v %v, want at-1 for an hour", tok, err)

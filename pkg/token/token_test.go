@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -179,21 +180,39 @@ func TestMalformed(t *testing.T) {
 	}
 }
 
+// A token that is not an ID-JAG is refused. If issued_token_type is missing, the typ of the token must say that it is an ID-JAG.
 func TestExchangeIssued(t *testing.T) {
 	ask := ExchangeOptions{SubjectToken: "i", RequestedTokenType: TypeIDJAG}
+	answer := func(header, issued string) string {
+		return fmt.Sprintf(`{"access_token":%q,"token_type":"N_A","issued_token_type":%q}`, jwtOf(header, `{"aud":"a"}`), issued)
+	}
 	for _, tt := range []struct {
 		name, body, strict string
-		bad                bool
+		bad, quirk         bool
 	}{
 		{name: "an ID-JAG is no access token", body: `{"access_token":"a","token_type":"N_A","issued_token_type":"` + TypeIDJAG + `"}`},
-		{name: "issued_token_type missing", body: `{"access_token":"a","token_type":"N_A"}`, strict: "missing"},
-		{name: "another type than asked", body: `{"access_token":"a","token_type":"N_A","issued_token_type":"urn:x"}`, bad: true, strict: "urn:x"},
+		{name: "an ID-JAG without typ", body: answer(`{"alg":"ES256"}`, TypeIDJAG)},
+		{name: "an ID-JAG with the generic typ", body: answer(`{"alg":"ES256","typ":"JWT"}`, TypeIDJAG)},
+		{name: "an ID-JAG with its typ", body: answer(`{"alg":"ES256","typ":"oauth-id-jag+jwt"}`, TypeIDJAG)},
+		{name: "an access token with the type of an ID-JAG", body: answer(`{"alg":"ES256","typ":"at+jwt"}`, TypeIDJAG), bad: true, strict: "the token is not an ID-JAG"},
+		{name: "issued_token_type missing", body: answer(`{"alg":"ES256","typ":"oauth-id-jag+jwt"}`, ""), strict: "missing", quirk: true},
+		{name: "issued_token_type missing, long typ", body: answer(`{"alg":"ES256","typ":"application/OAuth-ID-JAG+jwt"}`, ""), strict: "missing", quirk: true},
+		{name: "issued_token_type and typ missing", body: answer(`{"alg":"ES256"}`, ""), bad: true, strict: "issued_token_type is missing, and the token is not an ID-JAG"},
+		{name: "issued_token_type missing, generic typ", body: answer(`{"alg":"ES256","typ":"JWT"}`, ""), bad: true, strict: "missing"},
+		{name: "issued_token_type missing, an access token", body: answer(`{"alg":"ES256","typ":"at+jwt"}`, ""), bad: true, strict: "missing"},
+		{name: "issued_token_type missing, no JWT", body: `{"access_token":"a","token_type":"N_A"}`, bad: true, strict: "missing"},
+		{name: "another type than requested", body: `{"access_token":"a","token_type":"N_A","issued_token_type":"urn:x"}`, bad: true, strict: "urn:x"},
 	} {
 		e := serve(t, reply{body: tt.body}).endpoint()
+		var codes []string
+		e.Deviation = func(code string) { codes = append(codes, code) }
 		e.RequireDPoP = true // RequireDPoP does not apply to an issued token that is not an access token
 		tok, err := e.Exchange(context.Background(), ask)
-		if tt.bad != errors.Is(err, ErrMalformed) || !tt.bad && (tok.TokenType != "N_A" || tok.AccessToken != "a") {
+		if tt.bad != errors.Is(err, ErrMalformed) || !tt.bad && (err != nil || tok.TokenType != "N_A" || tok.AccessToken == "") {
 			t.Errorf("%s: got %v %v", tt.name, tok, err)
+		}
+		if quirk := slices.Contains(codes, "issued_token_type"); quirk != tt.quirk {
+			t.Errorf("%s: reported %q", tt.name, codes)
 		}
 		e.Strict = true
 		_, err = e.Exchange(context.Background(), ask)
