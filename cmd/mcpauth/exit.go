@@ -59,6 +59,7 @@ func errorTable() []errorRow {
 		{isA[*configError], exitUsage, "config", hintFrom(func(_ hintInput, e *configError) string { return e.hint })},
 		{isA[*config.Error], exitUsage, "config", hintFrom(fileHint)},
 		{isAny(config.ErrUnknown), exitUsage, "usage", nil},
+		{isAny(flow.ErrOtherSettings), exitUsage, "usage", suggestLogin("leave this setting out to finish the pending login without it, or begin a login with it: ", "--print-url")},
 		{isAny(flow.ErrOptions), exitUsage, "usage", fixedHint("mcpauth login --help")},
 		{isAny(flow.ErrCertificate), exitUsage, "config", fixedHint("give a valid certificate and its unencrypted key, both in PEM: --cert FILE --key FILE")},
 		{isAny(callback.ErrBareCode), exitUsage, "usage", nil},

@@ -9,6 +9,7 @@ import (
 	"go/token"
 	"io"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -124,6 +125,8 @@ func mishaps() []mishap {
 		{name: "the authorization response names another issuer", rows: "callback.ErrIssuer", words: []string{"authorize:wrong-iss"}, args: login(), exit: 7, code: "security", hint: "only the server's operator", nothing: true},
 		{name: "the pasted URL belongs to no pending login", rows: "flow.ErrNoPending callback.ErrState", args: login("--callback-url", "http://127.0.0.1:1/callback?code=c&state=s"), exit: 4, code: "login_required",
 			hint: "mcpauth login SERVER --print-url$"},
+		{name: "the second command of a login names another setting", rows: "flow.ErrOtherSettings", spoil: beginLogin, args: login("--strict", "--callback-url", "http://127.0.0.1:43117/callback?code=c&state=STATE"),
+			exit: 2, code: "usage", hint: "mcpauth login SERVER --strict --print-url$"},
 		{name: "only the code is pasted", rows: "callback.ErrBareCode", args: login("--callback-url", "abc"), exit: 2, code: "usage", nothing: true},
 		{name: "the callback port is in use", rows: "callback.ErrPortInUse", args: login("--callback-port", "PORT", "--name", "m"), exit: 4, code: "auth_failed", hint: "mcpauth login SERVER --name m$"},
 
@@ -436,6 +439,21 @@ func newUnlucky(t *testing.T, o demo.Options) *unlucky {
 	u.plain = strings.NewReplacer(u.Origin(), "https://mcp.example.com", elsewhere.Origin(), "https://mcp2.example.com", u.provider.Origin(), "https://idp.example.com", port, "43117", u.env["HOME"], "/home/me",
 		strings.TrimPrefix(u.Origin(), "http://"), "mcp.example.com")
 	return u
+}
+
+// beginLogin begins a login with --print-url. STATE then stands for its state.
+func beginLogin(t *testing.T, u *unlucky) {
+	if code := u.run("login", u.URL(), "--print-url"); code != exitDone {
+		t.Fatal(u.stderr.String())
+	}
+	address, err := url.Parse(strings.TrimSpace(u.stdout.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := address.Query().Get("state")
+	names, plain := u.names, u.plain
+	u.names = strings.NewReplacer("STATE", state, "SERVER", names.Replace("SERVER"))
+	u.plain = strings.NewReplacer(state, "…", u.Origin(), plain.Replace(u.Origin()))
 }
 
 func (u *unlucky) fill(words []string) []string {

@@ -238,6 +238,7 @@ func (p *program) resolveLoginServer(ctx context.Context, word string, o *loginO
 	}
 	flags := flow.Target{}
 	o.applyTo(&flags)
+	s.target.Flags = flags.Settings
 	s.protectLogin(&flags.Settings)
 	o.applyTo(&s.target)
 	o.flow.IssuerGiven = o.settings.Issuer != ""

@@ -42,6 +42,8 @@ var (
 	ErrOptions = errors.New("login options")
 	// ErrNoPending is returned if no pending login matches the response.
 	ErrNoPending = errors.New("no such pending login")
+	// ErrOtherSettings is returned by Finish if the user names a setting that the pending login does not have.
+	ErrOtherSettings = errors.New("the pending login has other settings")
 	// ErrBoundToken is returned if a bearer token is needed, but the access token is bound to a DPoP key.
 	ErrBoundToken = errors.New("the access token is bound to a key (DPoP) and useless without it")
 	// ErrCredential is returned if the stored credential cannot be decoded.

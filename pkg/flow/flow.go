@@ -82,6 +82,10 @@ type Target struct {
 
 	Settings // settings for the next login, which take precedence over the stored settings
 
+	// Flags are those of Settings that the user gave for this command only. The others come from a configuration. If the user gave a setting
+	// to Pending, the configuration no longer counts for this setting in Finish. Empty: all Settings come from a configuration.
+	Flags Settings
+
 	// IfStored replaces Settings if a login is stored, except for the client certificate. nil: Settings are used.
 	IfStored *Settings
 }

@@ -147,7 +147,15 @@ func (c *Client) completeSettings(ctx context.Context, t *Target, o LoginOptions
 
 // settingsFor returns the given settings for a login that replaces the stored one.
 func (t Target) settingsFor(stored credential) Settings {
-	if t.IfStored == nil || stored.Grant == "" {
+	if stored.Grant == "" {
+		return t.Settings
+	}
+	return t.ownSettings()
+}
+
+// ownSettings returns the settings that do not come from a project's file.
+func (t Target) ownSettings() Settings {
+	if t.IfStored == nil {
 		return t.Settings
 	}
 	s := *t.IfStored

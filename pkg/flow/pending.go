@@ -41,6 +41,7 @@ type pendingLogin struct {
 	Began       time.Time  `json:"began"`
 	Replaces    time.Time  `json:"replaces,omitzero"` // LoginAt of the login that was stored when this login began; zero: none was stored
 
+	Flags           Settings `json:"flags,omitzero"`              // Target.Flags of the command that began the login
 	SecretParts     []Secret `json:"secret_parts,omitempty"`      // Settings.SecretParts, which Credential does not store
 	AcceptNewIssuer bool     `json:"accept_new_issuer,omitempty"` // see LoginOptions
 	IssuerGiven     bool     `json:"issuer_given,omitempty"`      // see LoginOptions
@@ -80,10 +81,11 @@ func (c *Client) Pending(ctx context.Context, t Target, o LoginOptions) (string,
 	r.cred.Deviations = mergeLists(r.cred.Deviations, d.notes.codes)
 	return r.address, c.storePending(ctx, t, r.state, pendingLogin{Credential: r.cred, Verifier: Secret(r.verifier), State: Secret(r.state), RedirectURI: l.RedirectURI(),
 		IssRequired: d.found.Server.AuthorizationResponseIssParameterSupported, AuthMethods: d.found.Server.TokenEndpointAuthMethodsSupported, Began: d.began, Replaces: d.old.LoginAt,
-		SecretParts: t.SecretParts, AcceptNewIssuer: o.AcceptNewIssuer, IssuerGiven: o.IssuerGiven})
+		Flags: t.Flags, SecretParts: t.SecretParts, AcceptNewIssuer: o.AcceptNewIssuer, IssuerGiven: o.IssuerGiven})
 }
 
-// Finish completes a login that Pending started. answer is the callback URL from the browser's address bar, or only the URL's query.
+// Finish completes a login that Pending started. answer is the callback URL from the browser's address bar, or only the URL's query. The login
+// has the settings that were given to Pending. If t names a setting that the pending login does not have, the error is ErrOtherSettings.
 func (c *Client) Finish(ctx context.Context, t Target, answer string) (Status, error) {
 	state, err := stateOf(answer)
 	if err != nil {
@@ -138,7 +140,8 @@ func (c *Client) finishAlone(k *job, t Target, state, answer string) (credential
 	return cred, errors.Join(err, c.storePending(ctx, t, state, p))
 }
 
-// loadUnspent reads a pending login whose response was not used yet. If a newer or stronger login is stored, loadUnspent returns an error.
+// loadUnspent reads a pending login whose response was not used yet. If a newer or stronger login is stored, or if the pending login has other
+// settings than the target, loadUnspent returns an error.
 func (c *Client) loadUnspent(ctx context.Context, t Target, state string) (pendingLogin, error) {
 	old, err := c.loadOrNew(ctx, t)
 	if err != nil {
@@ -158,7 +161,34 @@ func (c *Client) loadUnspent(ctx context.Context, t Target, state string) (pendi
 	if old.Grant != "" && !old.LoginAt.Equal(p.Replaces) && (weaker || t.IfStored != nil) {
 		return pendingLogin{}, fmt.Errorf("%s: %w: another login has been stored since", t.URL, ErrNoPending)
 	}
-	return p, nil
+	return p, p.checkSettings(t)
+}
+
+// checkSettings returns an error if the target of Finish names a setting that the pending login does not have. Otherwise Finish would ignore a
+// setting such as ExpectAccount or Strict, and store a login that the user did not want.
+func (p pendingLogin) checkSettings(t Target) error {
+	given := t.ownSettings().Without(p.Flags)
+	if p.Flags.namesClient() { // a configuration of another client does not count
+		given.ClientID, given.ClientSecret, given.ClientMetadataURL, given.ClientKeyFile = "", "", "", ""
+	}
+	given, pending := given.With(t.Flags), p.Credential.Settings
+	pending.Grant = pending.grantOrDefault()
+	name, own, other := pending.Difference(given)
+	switch {
+	case given.DPoP == DPoPAuto && pending.DPoP == DPoPNever:
+		name, own, other = "dpop", pending.DPoP, given.DPoP
+	case name == "dpop" && given.DPoP == DPoPAuto: // DPoPAlways is stronger than DPoPAuto
+		given.DPoP = ""
+		name, own, other = pending.Difference(given)
+	}
+	if name == "" && len(given.Scopes) > 0 && len(missingScopes(pending.Scopes, given.Scopes)) > 0 {
+		name, own, other = "scopes", pending.Scopes, given.Scopes
+	}
+	if name == "" {
+		return nil
+	}
+	return fmt.Errorf("%s: %w: %s is %q there, and %q in this command; the code was not sent", t.URL, ErrOtherSettings, strings.ReplaceAll(name, "_", " "),
+		fmt.Sprint(own), fmt.Sprint(other)) // fmt prints no secret
 }
 
 // isCodeUnsent reports whether the server certainly did not receive the code.

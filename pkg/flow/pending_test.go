@@ -1,9 +1,11 @@
 package flow
 
 import (
+	"context"
 	"errors"
 	"net"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -171,6 +173,95 @@ func TestOldClientsAreBounded(t *testing.T) {
 	}
 	if n := len(c.deletableClients()); n != maxOldClients+1 {
 		t.Errorf("%d registrations are remembered, want %d", n, maxOldClients+1)
+	}
+}
+
+// Finish sends no code if the user names a setting for it that the pending login does not have. The pending login is kept. A setting that the
+// user gave only to Pending counts without being repeated, and takes precedence over the user's configuration.
+func TestFinishNamesOtherSettings(t *testing.T) {
+	for name, tt := range map[string]struct {
+		configured, first, second Settings
+		want                      string // name of the refused setting; empty: none
+	}{
+		"another account":              {second: Settings{ExpectAccount: "bob"}, want: "expect account"},
+		"the account differs":          {first: Settings{ExpectAccount: "ann"}, second: Settings{ExpectAccount: "bob"}, want: "expect account"},
+		"strict":                       {second: Settings{Strict: true}, want: "strict"},
+		"dpop always":                  {second: Settings{DPoP: DPoPAlways}, want: "dpop"},
+		"dpop auto instead of never":   {first: Settings{DPoP: DPoPNever}, second: Settings{DPoP: DPoPAuto}, want: "dpop"},
+		"another issuer":               {second: Settings{Issuer: "https://as.example"}, want: "issuer"},
+		"another scope":                {first: Settings{Scopes: []string{"notes:read"}}, second: Settings{Scopes: []string{"notes:write"}}, want: "scopes"},
+		"fewer scopes":                 {first: Settings{Scopes: []string{"notes:read", "notes:write"}}, second: Settings{Scopes: []string{"notes:read"}}, want: "scopes"},
+		"another client":               {second: Settings{ClientID: "c"}, want: "client id"},
+		"another secret":               {first: Settings{ClientID: "demo-post", ClientSecret: "demo-cs-post"}, second: Settings{ClientID: "demo-post", ClientSecret: "hidden"}, want: "client secret"},
+		"another grant":                {second: Settings{Grant: GrantDevice}, want: "grant"},
+		"a loose setting":              {second: Settings{AssumePKCES256: true}, want: "assume pkce s256"},
+		"nothing is repeated":          {first: Settings{Strict: true, DPoP: DPoPNever, Scopes: []string{"notes:read"}}},
+		"all is repeated":              {first: Settings{Strict: true, DPoP: DPoPAlways, Scopes: []string{"notes:read"}}, second: Settings{Strict: true, DPoP: DPoPAlways, Scopes: []string{"notes:read"}}},
+		"the default grant":            {second: Settings{Grant: GrantCode}},
+		"dpop auto":                    {second: Settings{DPoP: DPoPAuto}},
+		"dpop auto instead of always":  {first: Settings{DPoP: DPoPAlways}, second: Settings{DPoP: DPoPAuto}},
+		"flags over the configuration": {configured: Settings{DPoP: DPoPNever, Scopes: []string{"notes:write"}}, first: Settings{DPoP: DPoPAlways, Scopes: []string{"notes:read"}}},
+		"a client of the flags":        {configured: Settings{ClientMetadataURL: "https://c.example/c.json"}, first: Settings{ClientID: "demo-public"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, demo.Options{Settings: demo.Settings{DPoP: "offer"}})
+			target := b.t
+			target.Settings, target.Flags = tt.configured.With(tt.first), tt.first
+			if tt.first.ClientID != "" {
+				target.ClientMetadataURL = ""
+			}
+			address, err := b.c.Pending(ctx, target, LoginOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer, second := landing(t, address), b.t
+			second.Settings, second.Flags = tt.configured.With(tt.second), tt.second
+			_, err = b.client(t).Finish(ctx, second, answer)
+			if tt.want == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if !errors.Is(err, ErrOtherSettings) || !strings.Contains(err.Error(), " "+tt.want+" ") || strings.Contains(err.Error(), "hidden") {
+				t.Errorf("got %v, want ErrOtherSettings for %q", err, tt.want)
+			}
+			b.counts(t, map[string]int{"token": 0})
+			if !b.c.hasUnfinished(ctx, b.t) {
+				t.Error("the pending login is lost")
+			}
+		})
+	}
+}
+
+// The user's configuration counts for Finish too, if the pending login began without it. A project's file does not count.
+func TestFinishUsesTheConfiguration(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	answer, second := b.pending(t), b.t
+	second.Strict = true
+	if _, err := b.client(t).Finish(ctx, second, answer); !errors.Is(err, ErrOtherSettings) {
+		t.Errorf("got %v, want ErrOtherSettings", err)
+	}
+	second.IfStored = &Settings{}
+	if _, err := b.client(t).Finish(ctx, second, answer); err != nil {
+		t.Error(err)
+	}
+}
+
+// A response to an earlier pending login that is pasted into a later login does not make the later login weaker.
+func TestPastedAnswerOfAWeakerLogin(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	answer, strict := b.pending(t), b.t
+	strict.Strict, strict.Flags = true, Settings{Strict: true}
+	b.c.Open = func(context.Context, string) error { return nil }
+	paste := func(context.Context, error) (string, error) { return answer, nil }
+	if _, err := b.c.Login(ctx, strict, LoginOptions{Paste: paste}); !errors.Is(err, ErrOtherSettings) {
+		t.Errorf("got %v, want ErrOtherSettings", err)
+	}
+	b.counts(t, map[string]int{"token": 0})
+	if _, err := b.client(t).Finish(ctx, b.t, answer); err != nil {
+		t.Error(err)
 	}
 }
 
