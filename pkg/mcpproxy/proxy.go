@@ -5,7 +5,8 @@
 //	p := &mcpproxy.Proxy{URL: "https://mcp.example.com/mcp", Auth: handler}
 //	err := p.Stdio(ctx, os.Stdin, os.Stdout)
 //
-// Messages are forwarded byte for byte, except that line breaks become spaces. The program and the server negotiate the protocol revision
+// Messages are forwarded byte for byte, except that line breaks become spaces, and that a server's request gets another id if the id is that of
+// an unanswered request of an earlier session. The program and the server negotiate the protocol revision
 // with each other. The proxy adds authorization and headers, and opens a new session if the server loses the old one. The proxy answers
 // every request exactly once, unless the program cancels the request. The answer is a JSON-RPC response with the same id.
 package mcpproxy
@@ -78,6 +79,8 @@ type conversation struct {
 	endStream          context.CancelFunc       // ends the stream of the session; nil: no stream
 	serverLogs         bool                     // the server declared that it sends log messages
 	restorable         []mcphttp.Message        // requests to repeat in a new session, in order
+	questions          []question               // requests of the server without an answer, oldest first; at most maxQuestions
+	renamed            int                      // number of questions that got another id
 	annotated          annotations              // input schemas that require Mcp-Param headers
 }
 
@@ -166,7 +169,7 @@ func (c *conversation) exchangeRequest(ctx context.Context, r *pendingRequest) m
 		if header == nil {
 			header = c.paramHeader(r.Message)
 		}
-		o := c.link.Exchange(ctx, s, mcphttp.Request{Message: r.Message, Header: header, Receive: func(m mcphttp.Message) { c.handleMessage(r, m) }})
+		o := c.link.Exchange(ctx, s, mcphttp.Request{Message: r.Message, Header: header, Receive: func(m mcphttp.Message) { c.handleMessage(r, s, m) }})
 		switch o.Next(tried, isRepeatable(r.Method)) {
 		case mcphttp.Reopen:
 			tried.Reopen++
@@ -196,7 +199,13 @@ func (c *conversation) sendOneWay(ctx context.Context, m mcphttp.Message) {
 	defer cancel()
 	for tried := (mcphttp.Tried{}); ; {
 		s := c.sessionOf(m)
-		o := c.link.Exchange(ctx, s, mcphttp.Request{Message: m, Receive: func(m mcphttp.Message) { c.handleMessage(nil, m) }})
+		if m.IsResponse() {
+			if s, m = c.takeQuestion(m); s == nil {
+				c.log("dropped a response from the client to a request of a lost session, or to an unknown request")
+				return
+			}
+		}
+		o := c.link.Exchange(ctx, s, mcphttp.Request{Message: m, Receive: func(m mcphttp.Message) { c.handleMessage(nil, s, m) }})
 		err := c.link.Failure(o)
 		if o.Next(tried, isRepeatable(m.Method)) == mcphttp.Reopen && m.Method != "" && m.Method != "notifications/initialized" {
 			tried.Reopen++
@@ -236,9 +245,9 @@ func (c *conversation) cancelRequest(m mcphttp.Message) bool {
 	return r.Version() == ""
 }
 
-// handleMessage handles a message of the server other than the answer to r. r is the request on whose stream the message came, or nil. The
-// message may answer another request. Messages that are not valid JSON-RPC are dropped, because some programs crash on them.
-func (c *conversation) handleMessage(r *pendingRequest, m mcphttp.Message) {
+// handleMessage handles a message of the server other than the answer to r. r is the request on whose stream the message came, or nil. s is the
+// session of the message. The message may answer another request. Messages that are not valid JSON-RPC are dropped, because some programs crash on them.
+func (c *conversation) handleMessage(r *pendingRequest, s *mcphttp.Session, m mcphttp.Message) {
 	switch {
 	case m.IsResponse():
 		other := c.findRequest(m.ID)
@@ -256,9 +265,19 @@ func (c *conversation) handleMessage(r *pendingRequest, m mcphttp.Message) {
 		}
 	case !isValidMessage(m):
 		c.log("dropped a message from the server that is not JSON-RPC")
-	case r != nil && r.receive != nil:
-		r.receive(m)
+	case m.IsRequest() && len(m.ID) > maxQuestionID:
+		c.log("dropped a request from the server whose id is longer than %d bytes", maxQuestionID)
 	default:
+		switch {
+		case m.IsRequest():
+			m = c.addQuestion(s, m)
+		case m.Method == "notifications/cancelled":
+			m = c.renameCancelled(s, m)
+		}
+		if r != nil && r.receive != nil {
+			r.receive(m)
+			return
+		}
 		c.sendToProgram(m)
 	}
 }

@@ -202,6 +202,8 @@ func TestOrder(t *testing.T) {
 					switch {
 					case req.Method != http.MethodPost:
 						return reply(http.StatusMethodNotAllowed, "", "")
+					case m.Method == "notifications/progress": // the server asks the question that the program answers
+						return reply(200, eventType, "data: {\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"ping\"}\n\n")
 					case !m.IsRequest():
 						return reply(http.StatusAccepted, "", "")
 					}

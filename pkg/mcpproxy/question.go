@@ -1,0 +1,107 @@
+package mcpproxy
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"mcpauth/internal/jsonscan"
+	"mcpauth/internal/mcphttp"
+)
+
+const (
+	maxQuestions  = 1000 // limit of the questions without an answer that a conversation remembers
+	maxQuestionID = 1000 // limit of the id of a question in bytes
+)
+
+// question is a request of the server that the program has not answered. A server may number its requests per session, so an answer must
+// reach only the session of its question. In another session, the same id may belong to another question.
+type question struct {
+	session *mcphttp.Session // session of the question; nil: the session that is being opened, or none (MCP 2026-07-28)
+	id      json.RawMessage  // id that the server chose
+	shown   json.RawMessage  // id that the program sees
+	lost    bool             // the session is over
+}
+
+// addQuestion remembers a question of a session, and returns the message for the program. If the program has not answered a question of
+// another session with the same id, the new question gets another id, because otherwise nobody could tell which of the two an answer is for.
+func (c *conversation) addQuestion(s *mcphttp.Session, m mcphttp.Message) mcphttp.Message {
+	if s.Over() == nil && s.Version == "" {
+		s = nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	q := question{session: s, id: bytes.Clone(m.ID)}
+	q.shown = q.id
+	if slices.ContainsFunc(c.questions, func(earlier question) bool {
+		return isSameQuestion(earlier.shown, m.ID) && (earlier.lost || earlier.session != s)
+	}) {
+		c.renamed++
+		q.shown = fmt.Appendf(nil, `"mcpauth-question-%d"`, c.renamed)
+		m = mcphttp.NewRequest(q.shown, m.Method, m.Params)
+	}
+	if len(c.questions) == maxQuestions {
+		c.questions = slices.Delete(c.questions, 0, 1)
+	}
+	c.questions = append(c.questions, q)
+	return m
+}
+
+// isSameQuestion reports whether two ids are equal. A program may write a string with other escapes than the server.
+func isSameQuestion(a, b json.RawMessage) bool {
+	return mcphttp.SameID(a, b) || jsonscan.Type(a) == "string" && jsonscan.Type(b) == "string" && jsonscan.Unquote(a) == jsonscan.Unquote(b)
+}
+
+// takeQuestion returns the session to which the program's answer m belongs, and the answer with the id that the server chose. The session is
+// nil if there is no such question, or if its session is over.
+func (c *conversation) takeQuestion(m mcphttp.Message) (*mcphttp.Session, mcphttp.Message) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	current := c.session
+	if current == nil {
+		current = &mcphttp.Session{}
+	}
+	i := slices.IndexFunc(c.questions, func(q question) bool { return string(q.shown) == string(m.ID) })
+	if i < 0 {
+		i = slices.IndexFunc(c.questions, func(q question) bool { return isSameQuestion(q.shown, m.ID) })
+	}
+	if i < 0 && c.session == nil {
+		return current, m // without sessions, no other question has this id
+	} else if i < 0 {
+		return nil, m
+	}
+	q := c.questions[i]
+	c.questions = slices.Delete(c.questions, i, i+1)
+	m = c.answerTo(mcphttp.Message{ID: q.id}, mcphttp.Outcome{Answer: m})
+	switch {
+	case q.lost:
+		return nil, m
+	case q.session == nil:
+		return current, m
+	}
+	return q.session, m
+}
+
+// loseQuestions records that the current session is over. mu must be locked.
+func (c *conversation) loseQuestions() {
+	for i, q := range c.questions {
+		if q.session == nil || q.session == c.session {
+			c.questions[i].lost = true
+		}
+	}
+}
+
+// renameCancelled returns a notification with which the server cancels a question. If the program sees the question under another id, the
+// notification gets this id.
+func (c *conversation) renameCancelled(s *mcphttp.Session, m mcphttp.Message) mcphttp.Message {
+	id := jsonscan.Member(m.Params, "requestId")
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, q := range c.questions {
+		if q.session == s && isSameQuestion(q.id, id) && string(q.shown) != string(q.id) {
+			return mcphttp.NewRequest(nil, m.Method, fmt.Appendf(nil, `{"requestId":%s}`, q.shown))
+		}
+	}
+	return m
+}

@@ -1,0 +1,137 @@
+package mcpproxy
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"mcpauth/internal/mcphttp"
+)
+
+// asking is a server whose tools ask the user a question. Each session counts its questions from 1, as the sessions of the TypeScript SDK do.
+type asking struct {
+	mu      sync.Mutex
+	session int
+	waiting map[string]chan string // the unanswered question of a session
+	answers []string               // session and answer
+}
+
+func (a *asking) serve(w http.ResponseWriter, r *http.Request, m mcphttp.Message) {
+	a.mu.Lock()
+	id := fmt.Sprint("s", a.session)
+	a.mu.Unlock()
+	from := r.Header.Get("Mcp-Session-Id")
+	switch {
+	case m.Method == "initialize":
+		greeted(w, m, id)
+	case m.IsResponse():
+		a.mu.Lock()
+		a.answers = append(a.answers, from+" "+string(m.Raw))
+		waiting := a.waiting[from]
+		a.mu.Unlock()
+		if from == id {
+			waiting <- string(m.Raw)
+		}
+		w.WriteHeader(map[bool]int{true: http.StatusAccepted, false: http.StatusNotFound}[from == id])
+	case from != id:
+		w.WriteHeader(http.StatusNotFound)
+	case m.Method == "tools/call":
+		answer := make(chan string, 9)
+		a.mu.Lock()
+		a.waiting[id] = answer
+		a.mu.Unlock()
+		w.Header().Set("Content-Type", eventType)
+		fmt.Fprintf(w, "data: {\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"elicitation/create\",\"params\":{\"message\":%q}}\n\n", param(m, "name"))
+		if param(m, "name") == "cancelled" {
+			io.WriteString(w, "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":1}}\n\n")
+		}
+		w.(http.Flusher).Flush()
+		select {
+		case text := <-answer:
+			fmt.Fprintf(w, "data: {\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":{\"answer\":%q}}\n\n", m.ID, text)
+		case <-r.Context().Done():
+		}
+	default:
+		greeted(w, m, id)
+	}
+}
+
+// The program's answer to a question of a lost session does not reach the question of the new session that has the same id.
+func TestAnswerOfALostSession(t *testing.T) {
+	a := &asking{waiting: map[string]chan string{}}
+	s := newServer(t, a.serve)
+	p := s.proxy()
+	var mu sync.Mutex
+	var logged []string
+	p.Log = func(text string) { mu.Lock(); logged = append(logged, text); mu.Unlock() }
+	t.Cleanup(func() { // after the proxy has ended
+		if got := strings.Join(a.answers, ", "); got != `s1 {"jsonrpc":"2.0","id":1,"result":{"action":"decline"}}` {
+			t.Errorf("the server received %s", got)
+		}
+		if got := strings.Count(strings.Join(logged, "\n"), "dropped a response from the client"); got != 2 {
+			t.Errorf("logged %q", logged)
+		}
+	})
+	k := talk(t, p)
+	k.greets()
+	k.say(call("10", "show"))
+	k.hears(`"id":1,"method":"elicitation/create","params":{"message":"show"}`)
+	a.mu.Lock()
+	a.session++
+	a.mu.Unlock()
+	k.say(call("11", "cancelled"))
+	second := k.hears(`"method":"elicitation/create","params":{"message":"cancelled"}`)
+	m, _ := mcphttp.Parse([]byte(second))
+	if string(m.ID) == "1" {
+		t.Errorf("two questions have the same id: %s", second)
+	}
+	k.hears(fmt.Sprintf(`"method":"notifications/cancelled","params":{"requestId":%s}`, m.ID))
+	k.say(`{"jsonrpc":"2.0","id":1,"result":{"action":"accept"}}`, fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"result":{"action":"decline"}}`, m.ID))
+	k.hears(`"id":11,"result":{"answer":"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"action\":\"decline\"}}"}`)
+	k.say(fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"result":{"action":"accept"}}`, m.ID)) // a second answer to the same question
+	a.waiting["s0"] <- "none"
+	k.hears(`"id":10`)
+}
+
+// An answer reaches its question also if the program writes the id with other escapes or quotes. An exact id has precedence.
+func TestIDsOfQuestions(t *testing.T) {
+	session := &mcphttp.Session{Version: "2025-11-25"}
+	for _, tt := range []struct {
+		asked        []string
+		answer, want string
+	}{
+		{[]string{`1`, `"1"`}, `"1"`, `"1"`},
+		{[]string{`"1"`, `1`}, `1`, `1`},
+		{[]string{`1`}, `"1"`, `1`},
+		{[]string{`"a\/b"`}, `"a/b"`, `"a\/b"`},
+		{[]string{`1`}, `2`, ""},
+		{[]string{`""`}, `null`, ""},
+	} {
+		c := (&Proxy{URL: "https://mcp.example/mcp"}).converse(t.Context(), func(mcphttp.Message) {})
+		defer c.stop()
+		c.session = session
+		for _, id := range tt.asked {
+			c.handleMessage(nil, session, mcphttp.NewRequest([]byte(id), "ping", nil))
+		}
+		s, m := c.takeQuestion(mcphttp.NewResult([]byte(tt.answer), []byte(`{}`)))
+		if got := string(m.ID); (s == session) != (tt.want != "") || s != nil && got != tt.want {
+			t.Errorf("%s: %s reaches %s in %v", tt.asked, tt.answer, got, s)
+		}
+	}
+}
+
+// The ids of unanswered questions take a limited amount of memory.
+func TestQuestionsAreBounded(t *testing.T) {
+	c := (&Proxy{URL: "https://mcp.example/mcp"}).converse(t.Context(), func(mcphttp.Message) {})
+	defer c.stop()
+	for i := range 2 * maxQuestions {
+		c.addQuestion(&mcphttp.Session{Version: "2025-11-25"}, mcphttp.NewRequest(fmt.Append(nil, i), "ping", nil))
+	}
+	c.handleMessage(nil, &mcphttp.Session{}, mcphttp.NewRequest([]byte(strings.Repeat("1", maxQuestionID+1)), "ping", nil))
+	if n := len(c.questions); n != maxQuestions || string(c.questions[n-1].id) != fmt.Sprint(2*maxQuestions-1) {
+		t.Errorf("%d questions are remembered", n)
+	}
+}
