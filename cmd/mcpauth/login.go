@@ -161,7 +161,7 @@ func checkProjectSize(file *config.File) error {
 		return nil
 	}
 	return &configError{message: fmt.Sprintf("%s: the file lists %d servers; login --all uses at most %d servers of a project's file", found[0].Path, len(found), maxProjectServers),
-		hint: "log in by name: mcpauth login " + dataWord(found[0].Name) + "; if you trust the file, name it: mcpauth login --all --config " + foreignWord(found[0].Path)}
+		hint: "log in by name: mcpauth login " + dataWord(found[0].Name)}
 }
 
 // checkProjectEntry returns an error if the login would send a secret from the command line to a server from a project's file.

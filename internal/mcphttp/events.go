@@ -92,13 +92,18 @@ func (s *eventSession) dispatchMessages(events *sse.Reader, receive func(Message
 		if err != nil {
 			return streamError(err)
 		}
-		if ev.Name != "" && ev.Name != "message" {
-			continue
-		}
-		for m := range parseMessages(ev.Data) {
-			if !m.IsResponse() || !s.deliverAnswer(m) {
-				receive(m)
+		used := false
+		if ev.Name == "" || ev.Name == "message" {
+			for m := range parseMessages(ev.Data) {
+				delivered := m.IsResponse() && s.deliverAnswer(m)
+				used = used || delivered || !m.IsResponse()
+				if !delivered {
+					receive(m)
+				}
 			}
+		}
+		if !used {
+			events.Ignored()
 		}
 	}
 }

@@ -34,13 +34,16 @@ func listenPauses(t *testing.T, s *server, n int) []time.Duration {
 // delivered a message is reopened after the server's retry time.
 func TestListenPauses(t *testing.T) {
 	growing := []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, 32 * time.Second, time.Minute, time.Minute}
+	polling := []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 5 * time.Second, 5 * time.Second}
 	for _, tt := range []struct {
 		name, events string // %d is the number of the stream
 		want         []time.Duration
 	}{
 		{"no event", "", growing},
-		{"new event IDs", "id: %d\nretry: 0\ndata:\n\n", growing},
-		{"data that is no message", "id: %d\nretry: 0\ndata: ping\n\n", growing},
+		{"a server that polls", "id: %d\nretry: 0\ndata:\n\n", polling},
+		{"new event IDs", "id: %d\ndata:\n\n", growing},
+		{"data that is no message", "retry: 0\ndata: ping\n\n", growing},
+		{"responses that nobody waits for", "retry: 0\ndata: " + `{"jsonrpc":"2.0","id":99,"result":{}}` + "\n\n", growing},
 		{"messages", "id: %d\nretry: 0\ndata: " + progress + "\n\n", slices.Repeat([]time.Duration{100 * time.Millisecond}, 8)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -59,7 +62,7 @@ func TestListenPauses(t *testing.T) {
 // A stream of comments or of other events without a message, compressed to a thousandth of its size, is closed after a few megabytes. Listen
 // reopens the stream with growing pauses. A call fails.
 func TestStreamsOfNothing(t *testing.T) {
-	for _, line := range []string{":\n", "\n", "id: 1\n\n", "data: ping\n\n", "event: ping\ndata: {}\n\n"} {
+	for _, line := range []string{":\n", "\n", "id: 1\n\n", "data: ping\n\n", "event: ping\ndata: {}\n\n", "data: " + `{"jsonrpc":"2.0","id":99,"result":{}}` + "\n\n"} {
 		t.Run(line, func(t *testing.T) {
 			t.Parallel()
 			var bomb bytes.Buffer
@@ -86,5 +89,16 @@ func TestStreamsOfNothing(t *testing.T) {
 				t.Errorf("kind %d, %v", o.Kind, o.Err)
 			}
 		})
+	}
+}
+
+// An HTTP+SSE stream of events that nobody uses is closed as well.
+func TestEventStreamsOfNothing(t *testing.T) {
+	for _, line := range []string{"data: ping\n\n", "event: ping\ndata: {}\n\n", "data: " + `{"jsonrpc":"2.0","id":99,"result":{}}` + "\n\n"} {
+		s := eventSession{waiting: map[string]chan Message{}}
+		events := sse.NewReader(strings.NewReader(strings.Repeat(line, 2<<20/len(line))), 64<<20)
+		if err := s.dispatchMessages(events, func(Message) {}); !errors.Is(err, sse.ErrTooLarge) {
+			t.Errorf("%q: %v", line, err)
+		}
 	}
 }

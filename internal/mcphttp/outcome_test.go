@@ -167,6 +167,8 @@ var refusals = []struct {
 	{"typescript-sdk 1, examples; mcp-proxy; kotlin-sdk", 400, jsonType, rpcRefusal(-32000, "null", "Bad Request: No valid session ID provided"), UnknownSession},
 	{"typescript-sdk 2, examples", 400, jsonType, rpcRefusal(-32000, "null", "Bad Request: Session ID required"), UnknownSession},
 	{"typescript-sdk, kotlin-sdk, cloudflare/agents, mcp-proxy", 404, jsonType, rpcRefusal(-32001, "null", "Session not found"), UnknownSession},
+	{"many servers with express and typescript-sdk", 400, jsonType, rpcRefusal(-32000, "null", "Invalid or missing session ID"), UnknownSession},
+	{"many servers with express and typescript-sdk", 400, jsonType, `{"error":"No transport found for sessionId"}`, UnknownSession},
 	{"python-sdk 1.8 to 1.25", 400, "text/plain; charset=utf-8", "Bad Request: No valid session ID provided", UnknownSession},
 	{"python-sdk, also in fastmcp", 400, jsonType, rpcRefusal(-32600, `"server-error"`, "Bad Request: Missing session ID"), UnknownSession},
 	{"python-sdk 1.26 and later, also in fastmcp", 404, jsonType, rpcRefusal(-32600, `"server-error"`, "Session not found"), UnknownSession},

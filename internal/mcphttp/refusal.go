@@ -30,6 +30,8 @@ var sessionTexts = []string{
 	"session id required in mcp-session-id header",
 	"missing session id",
 	"invalid session id",
+	"invalid or missing session id",
+	"no transport found for sessionid",
 }
 
 // lostTexts are the texts that libraries send with status 404 instead.

@@ -17,14 +17,16 @@ const (
 	maxResumption = 5                      // maximum number of consecutive attempts to resume a stream without a new event
 	minRetry      = 100 * time.Millisecond // minimum pause before a stream is reopened
 	listenRetry   = time.Second            // pause before a stream is reopened, unless the server sends a retry time
-	maxListenGap  = time.Minute
-	steadyTime    = 10 * time.Second // a stream that was open for this time does not count as a failure
+	maxListenGap  = time.Minute            // longest pause before a stream is reopened
+	maxPollGap    = 5 * time.Second        // the same for a server that polls
+	steadyTime    = 10 * time.Second       // a stream that was open for this time does not count as a failure
 )
 
 // streamEnd describes how an event stream ended.
 type streamEnd struct {
 	answer      Message       // the response to the request, zero if there was none
-	messages    int           // number of messages that the stream contained
+	messages    int           // number of messages that the stream contained, without responses that nobody waits for
+	polling     bool          // the stream had an event id and a retry time: the server ends it and expects the client to come back
 	lastEventID string        // id of the last event that had an id; empty: no event had an id
 	pause       time.Duration // pause before the stream is reopened
 	err         error
@@ -48,13 +50,16 @@ func (l *Link) readEvents(r Request, body io.ReadCloser) streamEnd {
 		if ev.Retry != "" {
 			e.pause = retryGap(ev.Retry)
 		}
+		e.polling = e.polling || e.lastEventID != "" && ev.Retry != ""
 		if len(ev.Data) == 0 || ev.Name != "" && ev.Name != "message" {
 			reader.Ignored()
 			continue
 		}
 		before := e.messages
 		for m := range parseMessages(ev.Data) {
-			e.messages++
+			if !m.IsResponse() {
+				e.messages++
+			}
 			switch {
 			case e.answer.Raw == nil && r.IsRequest() && m.IsResponse() && (SameID(m.ID, r.ID) || m.ID == nil && m.Error != nil):
 				e.answer = m
@@ -146,8 +151,8 @@ func (l *Link) openStream(ctx context.Context, s *Session, lastEventID string, q
 // Listen opens the stream on which a server of an earlier revision sends messages outside of responses (2025-11-25, Streamable HTTP,
 // Listening for Messages from the Server). Listen reopens the stream each time the stream ends, until ctx ends or the server refuses the
 // stream permanently. The pauses grow until a stream delivers a message or stays open for steadyTime. An event ID alone does not count,
-// because a server that sends a new ID on each stream would otherwise keep the client busy. If opened is not nil, Listen calls opened each
-// time the stream has been opened. After 401 or 403, Listen waits and tries again without a login, because the stream is optional. The
+// because a server that sends a new ID on each stream would otherwise keep the client busy; if the server polls (SEP-1699), the pauses grow
+// to maxPollGap only. If opened is not nil, Listen calls opened each time the stream has been opened. After 401 or 403, Listen waits and tries again without a login, because the stream is optional. The
 // outcome is Refused with UnknownSession if the stream was open before and the server no longer knows the session.
 func (l *Link) Listen(ctx context.Context, s *Session, receive func(Message), opened func()) Outcome {
 	if err := l.prepare(); err != nil {
@@ -155,7 +160,7 @@ func (l *Link) Listen(ctx context.Context, s *Session, receive func(Message), op
 	}
 	was, last := false, ""
 	for failures := 0; ; {
-		began, gap := time.Now(), listenRetry
+		began, gap, longest := time.Now(), listenRetry, maxListenGap
 		res, err := l.openStream(ctx, s, last, true)
 		refused, ok := errors.AsType[*StatusError](err)
 		switch {
@@ -168,8 +173,12 @@ func (l *Link) Listen(ctx context.Context, s *Session, receive func(Message), op
 			if gap = e.pause; e.lastEventID != "" {
 				last = e.lastEventID
 			}
-			if e.messages > 0 || time.Since(began) > steadyTime && !errors.Is(e.err, sse.ErrTooLarge) {
+			tooLarge := errors.Is(e.err, sse.ErrTooLarge)
+			if e.messages > 0 || time.Since(began) > steadyTime && !tooLarge {
 				failures = -1
+			}
+			if e.polling && !tooLarge {
+				longest = maxPollGap
 			}
 		case ok:
 			o := Outcome{Status: refused.StatusCode, Err: err}
@@ -183,7 +192,7 @@ func (l *Link) Listen(ctx context.Context, s *Session, receive func(Message), op
 			}
 		}
 		if failures++; failures > 0 {
-			gap = max(gap, Backoff(failures-1))
+			gap = max(gap, min(Backoff(failures-1), longest))
 		}
 		if err := l.Wait(ctx, gap); err != nil {
 			return Outcome{Kind: Lost, Err: err}

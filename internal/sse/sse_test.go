@@ -67,7 +67,7 @@ func TestStreamWithoutData(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			now := time.Now()
-			r := NewReader(repeat(tt.text, tt.lines, func() { now = now.Add(tt.pace) }), 64<<20)
+			r := NewReader(&repeated{text: tt.text, n: tt.lines, step: func() { now = now.Add(tt.pace) }}, 64<<20)
 			r.now = func() time.Time { return now }
 			r.since = now
 			for {
@@ -86,17 +86,24 @@ func TestStreamWithoutData(t *testing.T) {
 	}
 }
 
-// repeat returns a reader of n times text. Before each of them, it calls step.
-func repeat(text string, n int, step func()) io.Reader {
-	r, w := io.Pipe()
-	go func() {
-		defer w.Close()
-		for range n {
-			step()
-			if _, err := io.WriteString(w, text); err != nil {
-				return
-			}
+// repeated is a reader of n times text. Before each of them, it calls step.
+type repeated struct {
+	text string
+	n    int
+	step func()
+	rest string // the part of text that was not yet read
+}
+
+func (r *repeated) Read(p []byte) (int, error) {
+	if r.rest == "" {
+		if r.n == 0 {
+			return 0, io.EOF
 		}
-	}()
-	return r
+		r.n--
+		r.step()
+		r.rest = r.text
+	}
+	n := copy(p, r.rest)
+	r.rest = r.rest[n:]
+	return n, nil
 }
