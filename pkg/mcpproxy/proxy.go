@@ -6,9 +6,9 @@
 //	err := p.Stdio(ctx, os.Stdin, os.Stdout)
 //
 // Messages are forwarded byte for byte, except that line breaks become spaces, and that a server's request gets another id if the id is that of
-// an unanswered request of an earlier session. The program and the server negotiate the protocol revision
-// with each other. The proxy adds authorization and headers, and opens a new session if the server loses the old one. The proxy answers
-// every request exactly once, unless the program cancels the request. The answer is a JSON-RPC response with the same id.
+// an unanswered request of an earlier session. The program and the server negotiate the protocol revision with each other. The proxy adds
+// authorization and headers, and opens a new session if the server loses the old one. The proxy answers every request exactly once, unless the
+// program cancels the request. The answer is a JSON-RPC response with the same id.
 package mcpproxy
 
 import (
