@@ -109,7 +109,7 @@ func TestCommonWord(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		return
 	}
-	t.Setenv("PSModulePath", "/root/.local/share/powershell/Modules")
+	t.Setenv("PSModulePath", "/usr/local/share/powershell/Modules")
 	line := callLine("s", "t", []exampleValue{{"q", json.RawMessage(`"it's; touch owned #"`)}})
 	if want := "mcpauth call s t q=VALUE"; line != want {
 		t.Errorf("got %s, want %s", line, want)

@@ -14,6 +14,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/godbus/dbus/v5"
@@ -48,6 +49,9 @@ func guardBus() error {
 // example after su or sudo -E, or a socket that another user has created at an old address. The Secret Service of that user would get the
 // tokens. Therefore sessionBus checks the user of the bus before it sends anything, and again on the connection that go-keyring will use.
 func sessionBus() (*dbus.Conn, error) {
+	if conn := checkedBus.Load(); conn != nil && conn.Connected() {
+		return conn, nil
+	}
 	if err := busIn(os.Getenv("DBUS_SESSION_BUS_ADDRESS"), filepath.Join("/run/user", strconv.Itoa(os.Getuid()))); err != nil {
 		return nil, err
 	}
@@ -71,8 +75,12 @@ func sessionBus() (*dbus.Conn, error) {
 		conn.Close()
 		return nil, err
 	}
+	checkedBus.Store(conn)
 	return conn, nil
 }
+
+// checkedBus is the connection that sessionBus has checked. The D-Bus library uses it until it ends.
+var checkedBus atomic.Pointer[dbus.Conn]
 
 // checkBus returns an error if the process at the other end of a connection belongs neither to the user nor to root.
 func checkBus(conn *dbus.Conn, uid int) error {

@@ -50,8 +50,11 @@ func (e Endpoint) checkIssued(a *formResponse, m jsonObject) error {
 		return a.malformedError(fmt.Sprintf("issued_token_type is %s, expected %q (RFC 8693 §2.2.1)", quoted(issued), a.requested))
 	}
 	if a.requested == TypeIDJAG && !hasIDJAGType(m.stringMember("access_token"), issued != "") {
-		return a.malformedError(map[bool]string{true: "issued_token_type is missing, and "}[issued == ""] +
-			"the token is not an ID-JAG: expected the typ \"oauth-id-jag+jwt\" in its header (Identity Assertion JWT Authorization Grant §3)")
+		reason := `the token is not an ID-JAG: expected the typ "oauth-id-jag+jwt" in its header (Identity Assertion JWT Authorization Grant §3)`
+		if issued == "" {
+			reason = "issued_token_type is missing, and " + reason
+		}
+		return a.malformedError(reason)
 	}
 	if issued == "" {
 		return e.reportDeviation(a, "issued_token_type", "issued_token_type is missing (RFC 8693 §2.2.1)")
