@@ -76,6 +76,7 @@ type conversation struct {
 	initializeRequest  mcphttp.Message          // the program's initialize request
 	initializedMessage mcphttp.Message          // the program's notifications/initialized; zero: not sent yet
 	session            *mcphttp.Session         // session of an earlier revision; nil: none
+	doubtful           *mcphttp.Session         // session that the server may have lost; nil: none
 	endStream          context.CancelFunc       // ends the stream of the session; nil: no stream
 	serverLogs         bool                     // the server declared that it sends log messages
 	restorable         []mcphttp.Message        // requests to repeat in a new session, in order
@@ -160,11 +161,18 @@ func (c *conversation) runRequest(ctx context.Context, r *pendingRequest) {
 }
 
 // exchangeRequest sends a request. If the server lost the session or refused a header, the server has not carried out the request, so
-// exchangeRequest sends it again. If only some words suggest that the server lost the session, exchangeRequest opens another session for the
-// next request, and sends this one again only if it may be carried out twice.
+// exchangeRequest sends it again. If only some words suggest that the server lost the session, exchangeRequest sends the request again only if
+// it may be carried out twice. Otherwise the program gets the response at once, and the next request opens another session.
 func (c *conversation) exchangeRequest(ctx context.Context, r *pendingRequest) mcphttp.Outcome {
 	for tried := (mcphttp.Tried{}); ; {
 		s := c.sessionOf(r.Message)
+		if c.isDoubtful(s) {
+			if err := c.renewSession(ctx, s, 0); err != nil {
+				c.log("%v", err)
+			}
+			c.setDoubtful(nil)
+			s = c.sessionOf(r.Message)
+		}
 		header := r.header
 		if header == nil {
 			header = c.paramHeader(r.Message)
@@ -184,9 +192,7 @@ func (c *conversation) exchangeRequest(ctx context.Context, r *pendingRequest) m
 			c.refetchTools(ctx, r.Message)
 		default:
 			if o.LikelyReason() == mcphttp.UnknownSession && tried.Reopen == 0 {
-				if err := c.renewSession(ctx, s, 0); err != nil {
-					c.log("%v", err)
-				}
+				c.setDoubtful(s)
 			}
 			return o
 		}

@@ -32,6 +32,19 @@ func (c *conversation) sessionOf(m mcphttp.Message) *mcphttp.Session {
 	return &mcphttp.Session{}
 }
 
+func (c *conversation) isDoubtful(s *mcphttp.Session) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return s == c.doubtful
+}
+
+// setDoubtful makes the next request replace the session s. With nil, no session is replaced.
+func (c *conversation) setDoubtful(s *mcphttp.Session) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.doubtful = s
+}
+
 // initializeSession opens a session with the program's initialize request. A second initialize ends the session and opens another one. If
 // the server refuses initialize, the proxy tries the older transport HTTP+SSE (2025-11-25, Streamable HTTP, Backwards Compatibility).
 func (c *conversation) initializeSession(ctx context.Context, r *pendingRequest) mcphttp.Outcome {

@@ -147,6 +147,32 @@ func TestWordsOfATool(t *testing.T) {
 	}
 }
 
+// The program gets an error that only suggests a lost session at once, even if the server does not answer the next initialize.
+func TestErrorBeforeAnotherSession(t *testing.T) {
+	f, hang := &forgetful{status: 404}, make(chan struct{})
+	var refused atomic.Bool
+	s := newServer(t, func(w http.ResponseWriter, r *http.Request, m mcphttp.Message) {
+		switch {
+		case m.Method == "tools/call" && refused.CompareAndSwap(false, true):
+			say(w, jsonType, 404, `{"jsonrpc":"2.0","id":10,"error":{"code":-32000,"message":"receipt not found"}}`)
+			return
+		case m.Method == "initialize" && refused.Load():
+			<-hang
+		}
+		f.serve(w, r, m)
+	})
+	k := talk(t, s.proxy())
+	k.greets()
+	k.say(call("10", "x"))
+	k.hears("receipt not found")
+	close(hang)
+	k.say(call("11", "x"))
+	k.hears(`"id":11,"result"`)
+	if n := len(s.seen("initialize")); n != 2 {
+		t.Errorf("%d handshakes", n)
+	}
+}
+
 // If many concurrent requests find the session lost, the proxy opens only one new session.
 func TestLostSessionOnce(t *testing.T) {
 	f := &forgetful{status: 404}
@@ -365,7 +391,7 @@ func TestOldTransportLosesEverySession(t *testing.T) {
 			if strings.Contains(lost.message, `"id"`) {
 				k.hears(fmt.Sprint(lost.status))
 			}
-			soon(t, func() bool { return len(s.seen("initialize")) >= 3+i })
+			soon(t, func() bool { return len(s.seen("initialize")) >= 1+lost.sent+i }) // a message that is not sent again leaves the session to the next one
 		}
 		k.say(`{"jsonrpc":"2.0","id":3,"method":"ping"}`)
 		k.hears(`"id":3,"result":`)
