@@ -306,7 +306,7 @@ func TestProjectNamesAReplacedLink(t *testing.T) {
 func TestProjectAddsHeaders(t *testing.T) {
 	t.Parallel()
 	u := newUser(t)
-	u.env = append(u.env, "SANDBOX_POLICY=https://proxy.example.com/policy")
+	u.env = append(u.env, "SANDBOX_POLICY=https://proxy.example.com/policy", "NODE_EXTRA_CA_CERTS=/etc/ssl/certs/company.pem")
 	u.must(t, exitDone, "login", u.good.URL(), "--name", "work")
 	requests := u.good.Count("requests")
 	file := func(name string) string {
@@ -340,6 +340,12 @@ func TestProjectAddsHeaders(t *testing.T) {
 	if !strings.Contains(u.stdout.String(), "SANDBOX_POLICY=https://proxy.example.com/policy") {
 		t.Errorf("the command of exec lacks a variable: %s", u.stdout.String())
 	}
+	u.project(t, `{"mcpServers":{"fourth":{"url":"`+u.good.URL()+`","headers":{"Authorization":"Digest token=\"/etc/ssl/certs/company.pem\""}}}}`)
+	u.must(t, exitDone, "exec", "fourth", "--", "env")
+	if !strings.Contains(u.stdout.String(), "NODE_EXTRA_CA_CERTS=/etc/ssl/certs/company.pem") {
+		t.Errorf("the command of exec lacks a variable: %s", u.stdout.String())
+	}
+	u.project(t, file("other"))
 	for _, args := range [][]string{{"login", "other"}, {"login", "other", "--name", "mine"}, {"login", "other", "--print-url"}} {
 		u.must(t, exitUsage, args...)
 		if !strings.Contains(u.stderr.String(), "hint: look at the file, then: "+trust+"\n") {

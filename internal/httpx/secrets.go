@@ -47,6 +47,7 @@ type origin int
 
 const (
 	kept               origin = iota // passed to Learn
+	inHeader                         // in an Authorization header passed to AddHeader
 	sent                             // in a request
 	received                         // in a response; separate from sent, so that a server that sends many secrets cannot displace the sent ones
 	ofUser                           // a value of the user
@@ -75,8 +76,8 @@ func (s *Secrets) learn(from origin, credentials ...string) {
 		}
 		s.credentials = append(s.credentials, c)
 	}
-	if from == kept {
-		s.dropOldest(kept, maxCredentials)
+	if from == kept || from == inHeader {
+		s.dropOldest(from, maxCredentials)
 	}
 }
 
@@ -138,7 +139,7 @@ func (s *Secrets) AddHeader(name, value string) {
 	secrets := HeaderSecrets(name, value)
 	switch {
 	case strings.EqualFold(name, "Authorization"):
-		s.Learn(secrets...)
+		s.learn(inHeader, secrets...)
 	case namesSecret(name):
 		s.addValues(ofSecretHeader, secrets)
 	case namesIdentifier(name) || isUUID(value) || isURL(value) || !strings.ContainsAny(value, "0123456789"): // without a digit, such as a list of tools
@@ -195,11 +196,12 @@ func (s *Secrets) CleanJSON(data []byte) []byte {
 func (s *Secrets) Holds(text string) bool { return s.finder(false, longValue).clean(text) != text }
 
 // IsCredential reports whether a text is a complete credential of at least longValue bytes. A URL does not count, because a server could issue
-// the value of a variable such as HTTPS_PROXY as a token.
+// the value of a variable such as HTTPS_PROXY as a token. A credential of AddHeader does not count, because an untrusted project's file may
+// contain the header.
 func (s *Secrets) IsCredential(text string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(text) >= longValue && !isURL(text) && slices.ContainsFunc(s.credentials, func(c *secret) bool { return c.text == text })
+	return len(text) >= longValue && !isURL(text) && slices.ContainsFunc(s.credentials, func(c *secret) bool { return c.text == text && c.origin != inHeader })
 }
 
 // MayStore reports whether a text of a server contains no secret, so that the text may be stored in a file. In JSON, the decoded strings must
