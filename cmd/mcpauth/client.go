@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"mcpauth/internal/config"
 	"mcpauth/internal/httpx"
 	"mcpauth/pkg/callback"
 	"mcpauth/pkg/flow"
@@ -143,8 +144,11 @@ func chooseBrowser(flag string, never bool, getenv func(string) string, canOpen 
 	return command, true
 }
 
+// chooseBrowser chooses no browser if root runs mcpauth with another user's home folder, because files in this folder choose the program that
+// xdg-open starts.
 func (p *program) chooseBrowser(flag string, never bool) (command string, ok bool) {
-	return chooseBrowser(flag, never, p.getenv, callback.CanOpen)
+	home, _ := p.homeFolder()
+	return chooseBrowser(flag, never || config.NotRoots(home) != "", p.getenv, callback.CanOpen)
 }
 
 // loginDialogue describes how a login communicates with the user.

@@ -69,8 +69,11 @@ func completionCommand(p *program) *cli.Command {
 // A candidate is a possible completion of a word, with an explanation.
 type candidate struct{ word, meaning string }
 
-// printCandidates prints the candidates for the last word.
+// printCandidates prints the candidates for the last word. Two quotation marks are an empty word, because PowerShell may drop an empty one.
 func (p *program) printCandidates(ctx context.Context, words []string) error {
+	if last := len(words) - 1; last >= 0 && words[last] == `""` {
+		words[last] = ""
+	}
 	var b strings.Builder
 	for _, c := range p.matchingCandidates(ctx, words) {
 		b.WriteString(c.word)

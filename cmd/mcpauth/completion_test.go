@@ -57,9 +57,9 @@ func TestBashInOtherLocales(t *testing.T) {
 	}
 }
 
-// The completion script of PowerShell leaves out words that an old PowerShell would change, quotes words that PowerShell would interpret, and
-// removes the quotes from the words before the cursor. PowerShell is not installed on every machine, so this test applies the expressions of
-// the script.
+// The completion script of PowerShell leaves out words that PowerShell may change when it passes them to a program, quotes words that
+// PowerShell would interpret, and removes the quotes from the words before the cursor. PowerShell is not installed on every machine, so this
+// test applies the expressions of the script.
 func TestPowerShellScript(t *testing.T) {
 	expression := func(operator string) *regexp.Regexp {
 		_, rest, _ := strings.Cut(powershellCompletion, operator+" '")
@@ -85,8 +85,8 @@ func TestPowerShellScript(t *testing.T) {
 	for _, line := range []string{
 		"Where-Object { $_.Extent.StartOffset -lt $cursor }", // no word after the cursor
 		"if ($_ -is [System.Management.Automation.Language.StringConstantExpressionAst]) { $_.Value } else { $_.ToString() }",
-		"$words += if ($PSVersionTable.PSVersion -lt [version]'7.3') { '\"\"' } else { '' }",
-		"if ($PSVersionTable.PSVersion -lt [version]'7.3' -and $candidate -match",
+		"if ($word -eq '') { $words += '\"\"' }",
+		"if ($candidate -match", // in every version, because $PSNativeCommandArgumentPassing can select the rules of PowerShell 7.2
 		`"'" + [System.Management.Automation.Language.CodeGeneration]::EscapeSingleQuotedStringContent($candidate) + "'"`,
 	} {
 		if !strings.Contains(powershellCompletion, line) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // DBUS_SESSION_BUS_ADDRESS names the session bus of another user, for example after su or sudo -E. No command sends anything to this bus, opens
@@ -67,6 +69,36 @@ func TestSessionBusOfAnotherUser(t *testing.T) {
 	}
 	if data := <-received; data != "end" {
 		t.Errorf("the bus received %q", data)
+	}
+}
+
+// A nonce-tcp address of DBUS_SESSION_BUS_ADDRESS names a file, which the D-Bus library sends to a host. mcpauth does not connect to such a bus.
+func TestSessionBusNamesAFile(t *testing.T) {
+	t.Parallel()
+	u := newUser(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	key := filepath.Join(u.home, "id_ed25519")
+	if err := os.WriteFile(key, []byte("private key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	u.env = append(u.env, "MCPAUTH_KEYSTORE=auto", "DBUS_SESSION_BUS_ADDRESS=nonce-tcp:host=127.0.0.1,port="+port+",noncefile="+key)
+	for _, args := range [][]string{{"token", u.good.URL()}, {"login", u.good.URL()}} {
+		u.must(t, exitKeystore, args...)
+		if !strings.Contains(u.stderr.String(), "not a Unix socket") {
+			t.Errorf("%q: %s", args, u.stderr.String())
+		}
+	}
+	if err := l.(*net.TCPListener).SetDeadline(time.Now().Add(time.Second / 10)); err != nil {
+		t.Fatal(err)
+	}
+	if conn, err := l.Accept(); err == nil {
+		data, _ := io.ReadAll(conn)
+		t.Errorf("mcpauth connected to the bus and sent %q", data)
 	}
 }
 

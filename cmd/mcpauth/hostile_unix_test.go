@@ -508,8 +508,10 @@ func TestRootInAnotherHome(t *testing.T) {
 		t.Errorf("stderr: %s", u.stderr.String())
 	}
 	u.env = env
-	// root may use folders that belong to root.
-	u.env = append(u.env, "MCPAUTH_STATE_DIR="+own+"/state", "MCPAUTH_KEYSTORE_DIR="+own+"/keys")
+	// root may use folders that belong to root, for example with a login from its own home folder.
+	u.env = append(u.env, "MCPAUTH_STATE_DIR="+own+"/state", "MCPAUTH_KEYSTORE_DIR="+own+"/keys", "HOME="+own)
+	u.must(t, exitDone, "login", u.good.URL())
+	u.env = u.env[:len(u.env)-1]
 	u.must(t, exitDone, "tools", u.good.URL())
 	// The user could have put a link to a file of root, or a file that belongs to root, into their folders.
 	folder := filepath.Join(u.home, ".config", "mcpauth")
@@ -539,6 +541,42 @@ func TestRootInAnotherHome(t *testing.T) {
 		}
 		_ = os.Remove(file)
 		u.own(t, `{"mcpServers":{"x":{"url":"`+u.good.URL()+`","headers":{"X-Key":"theirs"}}}}`)
+	}
+}
+
+// If root runs mcpauth with another user's home folder, no browser is opened, because the settings in this folder choose the program that
+// xdg-open starts. mcpauth prints the URL.
+func TestRootOpensNoBrowserInAnotherHome(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Log("only root can run as root; CI does, in its container")
+		return
+	}
+	u := newUser(t)
+	own := t.TempDir()
+	u.env = append(u.env, "MCPAUTH_STATE_DIR="+own+"/state", "MCPAUTH_KEYSTORE_DIR="+own+"/keys")
+	u.must(t, exitDone, "login", u.good.URL(), "--name", "m")
+	browser := "touch " + own + "/started"
+	u.env = append(u.env, "BROWSER="+browser)
+	for _, tt := range []struct {
+		exit  int
+		shows string
+		args  []string
+	}{
+		{exitAuth, "/authorize?", []string{"login", u.good.URL(), "--name", "n", "--timeout", "1s"}},
+		{exitAuth, "/authorize?", []string{"login", u.good.URL(), "--name", "n", "--timeout", "1s", "--browser", browser}},
+		{exitDone, "https://partner.example/x", []string{"call", "m", "ask", "url=https://partner.example/x", "--elicit-urls"}},
+	} {
+		for _, owner := range []int{4242, 0} {
+			if err := os.Lchown(u.home, owner, owner); err != nil {
+				t.Fatal(err)
+			}
+			u.must(t, tt.exit, tt.args...)
+			err := os.Remove(own + "/started")
+			if (err == nil) != (owner == 0) || !strings.Contains(u.stderr.String(), tt.shows) {
+				t.Errorf("%q, home of user %d: %v\n%s", tt.args, owner, err, u.stderr.String())
+			}
+		}
 	}
 }
 

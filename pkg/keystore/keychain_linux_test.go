@@ -43,9 +43,21 @@ func TestBusOfAStranger(t *testing.T) {
 	if err := checkBus(mine, me+1); errors.Is(err, ErrForeignBus) == (me == 0) {
 		t.Errorf("a bus of user %d for another user: %v", me, err)
 	}
-	tcp := listen(me, "tcp", "127.0.0.1:0")
-	address := fmt.Sprintf("tcp:host=127.0.0.1,port=%d", tcp.Addr().(*net.TCPAddr).Port)
-	refusesBus(t, address, tcp)
+	// The D-Bus library sends the content of a noncefile to the host.
+	if err := os.WriteFile(at("key"), []byte("private key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, address := range []string{"tcp:host=127.0.0.1,port=%d", "nonce-tcp:host=127.0.0.1,port=%d,noncefile=" + at("key"),
+		"unix:path=" + at("missing") + ";nonce-tcp:host=127.0.0.1,port=%d,noncefile=" + at("key"), "autolaunch:;tcp:host=127.0.0.1,port=%d"} {
+		tcp := listen(me, "tcp", "127.0.0.1:0")
+		refusesBus(t, fmt.Sprintf(address, tcp.Addr().(*net.TCPAddr).Port), tcp)
+	}
+	for _, address := range []string{"unixexec:path=touch,argv1=" + at("started"), "launchd:env=X", "autolaunch:scope=*user", "UNIX:path=" + at("mine"), ";", "/dev/null"} {
+		refusesBus(t, address, listen(me, "tcp", "127.0.0.1:0"))
+	}
+	if _, err := os.Stat(at("started")); err == nil {
+		t.Error("unixexec: started a program")
+	}
 	if me != 0 {
 		t.Log("only root can listen as another user; CI runs the test as root in its container")
 		return

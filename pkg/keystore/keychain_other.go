@@ -14,6 +14,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 
@@ -52,7 +53,7 @@ func sessionBus() (*dbus.Conn, error) {
 	if conn := checkedBus.Load(); conn != nil && conn.Connected() {
 		return conn, nil
 	}
-	if err := busIn(os.Getenv("DBUS_SESSION_BUS_ADDRESS"), filepath.Join("/run/user", strconv.Itoa(os.Getuid()))); err != nil {
+	if err := checkAddress(os.Getenv("DBUS_SESSION_BUS_ADDRESS"), filepath.Join("/run/user", strconv.Itoa(os.Getuid()))); err != nil {
 		return nil, err
 	}
 	silent, err := dbus.SessionBusPrivateNoAutoStartup()
@@ -110,17 +111,22 @@ func socketOf(conn *dbus.Conn) (socket syscall.Conn, ok bool) {
 	return socket, ok
 }
 
-// busIn checks that the environment names a session bus, or that systemd has created one in the runtime folder.
-func busIn(address, runtimeDir string) error {
-	if address != "" && address != "autolaunch:" {
+// checkAddress returns an error unless an address of the session bus names only Unix sockets. For a nonce-tcp address, the D-Bus library would
+// send a file to the host of the address, before checkBus can refuse the bus. If there is no address, systemd must have created a bus in the
+// runtime folder.
+func checkAddress(address, runtimeDir string) error {
+	if address == "" || address == "autolaunch:" {
+		if _, err := os.Stat(filepath.Join(runtimeDir, "bus")); err != nil {
+			return fmt.Errorf("%w: no D-Bus session bus (DBUS_SESSION_BUS_ADDRESS is not set, %s/bus does not exist)", ErrUnavailable, runtimeDir)
+		}
 		return nil
 	}
-	for _, name := range []string{"bus", "dbus-session"} {
-		if _, err := os.Stat(filepath.Join(runtimeDir, name)); err == nil {
-			return nil
+	for part := range strings.SplitSeq(address, ";") {
+		if !strings.HasPrefix(part, "unix:") {
+			return fmt.Errorf("%w: DBUS_SESSION_BUS_ADDRESS names a bus that is not a Unix socket, so that its user is unknown", ErrForeignBus)
 		}
 	}
-	return fmt.Errorf("%w: no D-Bus session bus (DBUS_SESSION_BUS_ADDRESS is not set, %s/bus does not exist)", ErrUnavailable, runtimeDir)
+	return nil
 }
 
 // secretsAvailable asks the bus whether a program provides the Secret Service or can be started to provide it. No program is started.

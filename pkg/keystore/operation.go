@@ -73,14 +73,14 @@ func (k *keychain) runOperation(ctx context.Context, op string, f func() (string
 }
 
 // runGuarded runs an operation if the guard returns no error. If another process deleted the item during the operation, runGuarded repeats
-// the operation, which searches for the item again.
+// both, and the operation searches for the item again.
 func (p platform) runGuarded(operation func() (string, error)) (value string, err error) {
-	if p.guard != nil {
-		if err := p.guard(); err != nil {
-			return "", err
-		}
-	}
 	for range 5 {
+		if p.guard != nil {
+			if err := p.guard(); err != nil {
+				return "", err
+			}
+		}
 		if value, err = operation(); err == nil || p.vanished == nil || !p.vanished(err) {
 			break
 		}

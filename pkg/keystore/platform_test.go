@@ -147,6 +147,22 @@ func TestVanishedItemIsLookedForAgain(t *testing.T) {
 	}
 }
 
+// The guard runs before each repeat of an operation, because go-keyring connects to the bus again if the connection has ended.
+func TestRepeatsAreGuarded(t *testing.T) {
+	away := errors.New("away")
+	asked := 0
+	p := platform{vanished: func(err error) bool { return errors.Is(err, away) }, guard: func() error {
+		if asked == 2 {
+			return ErrForeignBus
+		}
+		return nil
+	}}
+	_, err := p.runGuarded(func() (string, error) { asked++; return "", away })
+	if !errors.Is(err, ErrForeignBus) || asked != 2 {
+		t.Errorf("%v after %d operations", err, asked)
+	}
+}
+
 // Neither an unknown error nor a missing system file leads to ErrNotFound.
 func TestSortedFallsBackSafely(t *testing.T) {
 	wantOnly(t, classifyCommon("get", errors.New("strange")), ErrDenied)
