@@ -52,8 +52,13 @@ func TestBusOfAStranger(t *testing.T) {
 		tcp := listen(me, "tcp", "127.0.0.1:0")
 		refusesBus(t, fmt.Sprintf(address, tcp.Addr().(*net.TCPAddr).Port), tcp)
 	}
-	for _, address := range []string{"unixexec:path=touch,argv1=" + at("started"), "launchd:env=X", "autolaunch:scope=*user", "UNIX:path=" + at("mine"), ";", "/dev/null"} {
+	for _, address := range []string{"unixexec:path=touch,argv1=" + at("started"), "launchd:env=X", "autolaunch:scope=*user", "UNIX:path=" + at("mine"), ";:"} {
 		refusesBus(t, address, listen(me, "tcp", "127.0.0.1:0"))
+	}
+	for _, address := range []string{"disabled:", "/dev/null"} { // the user wants no bus
+		if err := checkAddress(address, folder); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("%s: %v", address, err)
+		}
 	}
 	if _, err := os.Stat(at("started")); err == nil {
 		t.Error("unixexec: started a program")

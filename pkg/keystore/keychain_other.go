@@ -121,6 +121,9 @@ func checkAddress(address, runtimeDir string) error {
 		}
 		return nil
 	}
+	if address == "disabled:" || !strings.Contains(address, ":") { // such as /dev/null, which images of headless browsers set
+		return fmt.Errorf("%w: DBUS_SESSION_BUS_ADDRESS names no bus", ErrUnavailable)
+	}
 	for part := range strings.SplitSeq(address, ";") {
 		if !strings.HasPrefix(part, "unix:") {
 			return fmt.Errorf("%w: DBUS_SESSION_BUS_ADDRESS names a bus that is not a Unix socket, so that its user is unknown", ErrForeignBus)
