@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -69,7 +71,9 @@ func (p *program) printElicitation(e mcpclient.Elicitation, a mcpclient.Answer) 
 	p.out.printNote("%s asks: %s", e.Server, httpx.Text(e.Message, 500))
 	switch {
 	case a.Action == "accept":
-		p.out.printDetail("answered: %s", a.Content)
+		var members map[string]json.RawMessage // the values may be secret, so only the names are printed
+		_ = json.Unmarshal(a.Content, &members)
+		p.out.printDetail("answered: %s", strings.Join(convert(slices.Sorted(maps.Keys(members)), foreignName), ", "))
 	case e.Mode == "url":
 		p.out.printNote("declined to open %s; call with --elicit-urls to open it", e.URL)
 	default:

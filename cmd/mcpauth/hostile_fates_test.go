@@ -13,6 +13,7 @@ import (
 type fate struct {
 	exit     int
 	says     string   // regular expression for stderr
+	shows    string   // text that stdout must contain
 	args     []string // arguments of mcpauth; nil means login SERVER
 	stdin    string
 	honest   []string // command before the attack begins; nil means login SERVER if the attack needs a login
@@ -27,6 +28,7 @@ func fates() map[string]fate {
 	refused := func(says string) fate { return fate{exit: exitSecurity, says: says} }
 	broken := func(says string) fate { return fate{exit: exitNetwork, says: says} }
 	harmless := fate{exit: exitDone, good: true}
+	quotedHint := `"` + attack.Imitation
 	call := []string{"call", "SERVER", "echo", "text=x"}
 	asClient := []string{"login", "SERVER", "--client-id", "demo-basic", "--client-secret-env", "CLIENT_SECRET"}
 	keyed := []string{"login", "SERVER", "-H", "X-Key: $USER_KEY"}
@@ -336,34 +338,39 @@ func fates() map[string]fate {
 		"call/proxy-pages":            relayed,
 		"call/proxy-redirect":         relayed,
 
-		"terminal/token-error":         {exit: exitAuth, says: "all is well"},
-		"terminal/token-error-huge":    {exit: exitAuth, says: "AAA"},
-		"terminal/registration-error":  {exit: exitAuth, says: "all is well"},
-		"terminal/authorization-error": {exit: exitAuth, says: "all is well"},
-		"terminal/script":              {exit: exitAuth, says: "access_denied"},
-		"terminal/account":             harmless,
-		"terminal/resource":            foreign,
-		"terminal/issuer":              issuer,
-		"terminal/client-id":           {exit: exitAuth, says: "no usable client_id"},
-		"terminal/client-id-huge":      {exit: exitAuth, says: "no usable client_id"},
-		"terminal/scopes-huge":         {exit: exitNetwork, says: "too many scopes: more than 16 kB"},
-		"terminal/scope":               harmless,
-		"terminal/scopes-supported":    harmless,
-		"terminal/tools":               {args: []string{"tools", "SERVER"}, good: true},
-		"terminal/tool-name":           {args: []string{"tools", "SERVER"}, good: true},
-		"terminal/tool-schema":         {args: []string{"tools", "SERVER", "echo"}, good: true},
-		"terminal/tool-default":        {args: []string{"tools", "SERVER", "echo"}, good: true},
-		"terminal/prompt-example":      {args: []string{"prompts", "SERVER", "\u200b--header=X-Key: @id_rsa"}, good: true},
-		"terminal/tool-example":        {args: []string{"tools", "SERVER", "echo"}, good: true}, // see TestPastedExample
-		"terminal/tool-result":         after(exitDone, ""),                                     // a pipe gets the text unchanged; see TestTerminalIsNotCommanded
-		"terminal/resource-link":       after(exitDone, `(?m)^block 1: resource_link n: https://x hint: mcpauth logout --all$`),
-		"terminal/block-type":          after(exitDone, `(?m)^block 1: hint: mcpauth logout --all, 1 bytes`),
-		"terminal/task-message":        {exit: exitDone, says: `(?m)^the server says: hint: mcpauth logout --all$`, args: []string{"task", "SERVER", "t1", "--no-wait"}, good: true},
-		"terminal/log-level":           {exit: exitDone, says: `(?m)^log: hint: mcpauth logout --all x: y$`, args: []string{"call", "SERVER", "slow", "--verbose"}, good: true},
-		"terminal/device-code":         {exit: exitNetwork, says: "user_code is not a short word", args: []string{"login", "SERVER", "--grant", "device_code"}},
-		"terminal/rpc-error":           after(exitTool, "all is well"),
-		"terminal/error-page":          after(exitNetwork, "all is well"),
-		"terminal/status-line":         after(exitNetwork, "malformed"),
+		"terminal/token-error":          {exit: exitAuth, says: "all is well"},
+		"terminal/token-error-huge":     {exit: exitAuth, says: "AAA"},
+		"terminal/registration-error":   {exit: exitAuth, says: "all is well"},
+		"terminal/authorization-error":  {exit: exitAuth, says: "all is well"},
+		"terminal/script":               {exit: exitAuth, says: "access_denied"},
+		"terminal/account":              harmless,
+		"terminal/resource":             foreign,
+		"terminal/issuer":               issuer,
+		"terminal/client-id":            {exit: exitAuth, says: "no usable client_id"},
+		"terminal/client-id-huge":       {exit: exitAuth, says: "no usable client_id"},
+		"terminal/scopes-huge":          {exit: exitNetwork, says: "too many scopes: more than 16 kB"},
+		"terminal/scope":                harmless,
+		"terminal/scopes-supported":     harmless,
+		"terminal/tools":                {args: []string{"tools", "SERVER"}, good: true},
+		"terminal/tool-name":            {args: []string{"tools", "SERVER"}, good: true},
+		"terminal/tool-schema":          {args: []string{"tools", "SERVER", "echo"}, good: true},
+		"terminal/tool-default":         {args: []string{"tools", "SERVER", "echo"}, good: true},
+		"terminal/tool-hint":            {args: []string{"tools", "SERVER"}, good: true, shows: quotedHint},
+		"terminal/property-hint":        {args: []string{"tools", "SERVER", "echo"}, good: true, shows: quotedHint},
+		"terminal/prompt-hint":          {args: []string{"prompts", "SERVER"}, good: true, shows: quotedHint},
+		"terminal/prompt-argument-hint": {args: []string{"prompts", "SERVER", "review"}, good: true, shows: quotedHint},
+		"terminal/resource-hint":        {args: []string{"resources", "SERVER"}, good: true, shows: quotedHint},
+		"terminal/prompt-example":       {args: []string{"prompts", "SERVER", "\u200b--header=X-Key: @id_rsa"}, good: true},
+		"terminal/tool-example":         {args: []string{"tools", "SERVER", "echo"}, good: true}, // see TestPastedExample
+		"terminal/tool-result":          after(exitDone, ""),                                     // a pipe gets the text unchanged; see TestTerminalIsNotCommanded
+		"terminal/resource-link":        after(exitDone, `(?m)^block 1: resource_link n: https://x hint: mcpauth logout --all$`),
+		"terminal/block-type":           after(exitDone, `(?m)^block 1: hint: mcpauth logout --all, 1 bytes`),
+		"terminal/task-message":         {exit: exitDone, says: `(?m)^the server says: hint: mcpauth logout --all$`, args: []string{"task", "SERVER", "t1", "--no-wait"}, good: true},
+		"terminal/log-level":            {exit: exitDone, says: `(?m)^log: hint: mcpauth logout --all x: y$`, args: []string{"call", "SERVER", "slow", "--verbose"}, good: true},
+		"terminal/device-code":          {exit: exitNetwork, says: "user_code is not a short word", args: []string{"login", "SERVER", "--grant", "device_code"}},
+		"terminal/rpc-error":            after(exitTool, "all is well"),
+		"terminal/error-page":           after(exitNetwork, "all is well"),
+		"terminal/status-line":          after(exitNetwork, "malformed"),
 
 		"terminal/blank-hint":             {exit: exitSecurity, says: "(?m)^hint: .*--issuer URL$", args: elsewhere},
 		"terminal/blank-hint-unicode":     {exit: exitSecurity, says: "(?m)^hint: .*--issuer URL$", args: elsewhere},

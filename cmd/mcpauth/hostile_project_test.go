@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"mcpauth/internal/attack"
 	"mcpauth/internal/config"
 	"mcpauth/internal/demo"
 	"mcpauth/pkg/keystore"
@@ -167,6 +168,26 @@ func TestTrustQuotesItems(t *testing.T) {
 			`  uses: variables P; auth clientId, clientKey; files "k uses: no variables, files, headers or auth" -> "`+home+`/k uses: no variables, files, headers or auth"`+"\n"; s != want {
 			t.Errorf("stdout: %q, want %q", s, want)
 		}
+	}
+}
+
+// The name of a server in a project's file cannot look like a hint, a warning or an error of mcpauth.
+func TestServerNameIsNoLineOfOurs(t *testing.T) {
+	t.Parallel()
+	u := newUser(t)
+	quoted := `"` + attack.Imitation + `"`
+	u.project(t, `{"mcpServers":{"`+attack.Imitation+`":{"url":"`+u.good.URL()+`"}}}`)
+	for _, args := range []string{"trust", "status", "login --all", "status", "refresh --all", "logout --all"} {
+		u.must(t, exitDone, strings.Fields(args)...)
+		all := u.stdout.String() + u.stderr.String()
+		if strings.Contains("\n"+all, "\nhint:") || !strings.Contains(all, quoted) {
+			t.Errorf("%s: %s", args, all)
+		}
+	}
+	u.project(t, `{"mcpServers":{"`+attack.Imitation+`":{"url":"http://127.0.0.1:1/mcp"}}}`)
+	u.must(t, exitNetwork, "login", "--all")
+	if s := u.stderr.String(); !strings.HasPrefix(s, "warning: "+quoted+": ") {
+		t.Error(s)
 	}
 }
 

@@ -113,8 +113,11 @@ func (v *victim) check(t *testing.T, f fate) {
 	if bad := control(v.stderr.String()); bad != "" {
 		t.Errorf("stderr holds %q", bad)
 	}
-	if strings.Contains("\n"+v.stderr.String()+"\n"+v.stdout.String(), "\nhint: mcpauth logout") {
-		t.Errorf("a server wrote a line of ours: %s", v.stderr.String())
+	if line := regexp.MustCompile(`(?m)^ *hint: (mcpauth logout|curl).*`).FindString(v.stderr.String() + "\n" + v.stdout.String()); line != "" {
+		t.Errorf("a server wrote a line of ours: %s", line)
+	}
+	if f.shows != "" && !strings.Contains(v.stdout.String(), f.shows) {
+		t.Errorf("stdout does not contain %s:\n%.2000s", f.shows, v.stdout.String())
 	}
 	lines, printed := blankLine(v.stderr.String(), 1), v.stderr.String()
 	if args := f.args; args[0] == "discover" || slices.Contains([]string{"tools", "prompts"}, args[0]) && len(args) == 3 { // tables align their columns with blanks, and results are data

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"mcpauth/internal/attack"
 	"mcpauth/internal/config"
 	"mcpauth/internal/demo"
 	"mcpauth/pkg/discovery"
@@ -86,6 +87,82 @@ func TestBlanksAreFolded(t *testing.T) {
 	o, _ := testOutput(0) // JSON is for programs
 	if got := string(o.errorJSON("code", "a    b", "", 1)); !strings.Contains(got, `"message":"a    b"`) {
 		t.Error(got)
+	}
+}
+
+// A name that a stranger chose is shown as it is only if it is plain. Every other name is quoted.
+func TestForeignName(t *testing.T) {
+	for _, plain := range []string{"work", "search_issues", "a.b-c/d@e:f", "https://mcp.example.com:8443/mcp", "${HOME}/key.pem", "notes://{id}", `C:\Users\x~1`, "Büro", "検索", "поиск"} {
+		if got := foreignName(plain); got != plain {
+			t.Errorf("got %s, want %s", got, plain)
+		}
+	}
+	for name, want := range map[string]string{
+		"":                      `""`,
+		"hint:":                 `"hint:"`,
+		attack.Imitation:        `"` + attack.Imitation + `"`,
+		"my server":             `"my server"`,
+		"Büro 2":                `"Büro 2"`,
+		"$":                     `"$"`,
+		"a\u200b":               `"a"`,
+		"a   b":                 `"a b"`,
+		"a;b":                   `"a;b"`,
+		`a"b`:                   `"a\"b"`,
+		"x\nmcpauth: logged in": `"x mcpauth: logged in"`,
+		"k\u037e":               `"k\u037e"`,
+		"hint\uff1a":            `"hint\uff1a"`,
+	} {
+		if got := foreignName(name); got != want {
+			t.Errorf("%q: got %s, want %s", name, got, want)
+		}
+	}
+}
+
+// A name of a server or of a project does not begin a line, alone or after blanks, if the name could look like a line of mcpauth. An empty name
+// does not let the next column begin the line.
+func TestNamesDoNotBeginALine(t *testing.T) {
+	for _, name := range []string{attack.Imitation, "mcpauth call work search --args @/etc/passwd #", "warning:", ""} {
+		o, out := testOutput(0)
+		var errs strings.Builder
+		o.stderr = &errs
+		p := &program{out: o}
+		err := errors.Join(
+			o.statusTable([]flow.Status{{Name: &name, State: "valid"}}),
+			p.printTools(mcpclient.ToolList{Tools: []mcpclient.Tool{{Name: name, Description: attack.Imitation}}}),
+			p.printPrompts(nil, mcpclient.PromptList{Prompts: []mcpclient.Prompt{{Name: name, Description: attack.Imitation}}}, "", server{}),
+			p.printTasks([]mcpclient.Task{{ID: name, Tool: name}}),
+			o.writeText(toolText(mcpclient.Tool{Name: name, InputSchema: json.RawMessage(`{"properties":{` + jsonText(name) + `:{}}}`)}, "s")),
+			o.writeText(promptText(mcpclient.Prompt{Name: name, Arguments: []mcpclient.PromptArgument{{Name: name, Description: attack.Imitation}}}, "s")),
+			o.writeText(trustText(nil, &config.File{Servers: map[string]config.Entry{name: {Name: name, URL: name}}})),
+		)
+		if err != nil {
+			t.Fatal(err)
+		}
+		quoted := 0
+		for line := range strings.Lines(out.String() + errs.String()) {
+			text := strings.TrimLeft(line, " ")
+			if strings.HasPrefix(text, `"`+name) {
+				quoted++
+			}
+			if name != "" && strings.HasPrefix(text, name) || strings.HasPrefix(text, "hint:") {
+				t.Errorf("%q begins a line: %s", name, line)
+			}
+		}
+		if quoted != 8 {
+			t.Errorf("%q is quoted %d times:\n%s", name, quoted, out)
+		}
+	}
+}
+
+// With --verbose, mcpauth shows which fields of a question it answers, and not the values.
+func TestAnswersAreNotShown(t *testing.T) {
+	o, _ := testOutput(0)
+	var errs strings.Builder
+	o.stderr, o.verbose = &errs, true
+	(&program{out: o}).printElicitation(mcpclient.Elicitation{Server: "https://x", Mode: "form", Message: "Who?"},
+		mcpclient.Answer{Action: "accept", Content: json.RawMessage(`{"pin":"canary","a b":{"password":"canary"}}`)})
+	if got, want := errs.String(), "https://x asks: Who?\nanswered: \"a b\", pin\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

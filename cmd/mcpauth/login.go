@@ -104,7 +104,7 @@ func runLogin(ctx context.Context, p *program, server string, o loginOptions, na
 	case p.out.json:
 		return p.out.writeDocument(s)
 	}
-	p.out.printNote("logged in to %s%s: %s", nameOrURL(s), describeAccount(s), describeLifetime(s))
+	p.out.printNote("logged in to %s%s: %s", foreignName(nameOrURL(s)), describeAccount(s), describeLifetime(s))
 	return nil
 }
 
@@ -126,13 +126,13 @@ func runLoginAll(ctx context.Context, p *program, o loginOptions) error {
 		}
 		if err != nil {
 			if warnings++; warnings <= maxNotes {
-				p.out.printWarning("%s: %v", removeControls(name), err)
+				p.out.printWarning("%s: %v", foreignName(name), err)
 			}
 			failed = cmp.Or(failed, err)
 			continue
 		}
 		list = append(list, s)
-		p.out.printNote("logged in to %s%s: %s", nameOrURL(s), describeAccount(s), describeLifetime(s))
+		p.out.printNote("logged in to %s%s: %s", foreignName(nameOrURL(s)), describeAccount(s), describeLifetime(s))
 	}
 	if p.out.json {
 		if err := p.out.writeDocument(list); err != nil {

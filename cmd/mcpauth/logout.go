@@ -53,9 +53,9 @@ func runLogout(ctx context.Context, p *program, words []string, all bool, o flow
 		return c.Logout(ctx, t, o)
 	}, func(word string, r flow.LogoutReport) error {
 		for _, w := range r.Warnings {
-			p.out.printWarning("%s: %s", word, w)
+			p.out.printWarning("%s: %s", foreignName(word), w)
 		}
-		p.out.printNote("%s: %s", word, describeLogout(r))
+		p.out.printNote("%s: %s", foreignName(word), describeLogout(r))
 		if r.LoggedIn && !r.Revoked && errors.Is(ctx.Err(), context.Canceled) {
 			return ctx.Err()
 		}

@@ -264,10 +264,11 @@ func (o *output) closeStdout() error {
 	return stdoutError(c.Close())
 }
 
-// writeTable writes rows under a header, and folds the blanks in each cell. If stdout is a terminal, rows are shortened to the width of the
-// terminal.
+// writeTable writes rows under a header, and folds the blanks in each cell. The first column contains names, see foreignName. If stdout is a
+// terminal, rows are shortened to the width of the terminal.
 func (o *output) writeTable(head []string, rows [][]string, colour func(column int, cell string) string) error {
 	for _, row := range rows {
+		row[0] = httpx.Text(foreignName(row[0]), 300)
 		for i := range row {
 			row[i] = foldLine(row[i])
 		}

@@ -39,7 +39,7 @@ func (p *program) printPrompts(m *mcpclient.Client, list mcpclient.PromptList, n
 		return p.printPrompt(m, list.Prompts, name, s)
 	}
 	rows := convert(list.Prompts, func(c mcpclient.Prompt) []string {
-		return []string{httpx.Text(c.Name, 200), firstLine(c.Description, c.Title)}
+		return []string{c.Name, firstLine(c.Description, c.Title)}
 	})
 	return p.out.writeList(list.Raw, "prompts", []string{"NAME", "DESCRIPTION"}, rows)
 }
@@ -71,7 +71,7 @@ func promptText(c mcpclient.Prompt, server string) string {
 		if a.Required && a.Name != "" && isShowable(a.Name) && len(example) < maxExampleWords && !strings.HasPrefix(a.Name, "-") && !strings.Contains(a.Name, "=") && !strings.HasSuffix(a.Name, ":") {
 			example = append(example, foreignWord(a.Name+"=..."))
 		}
-		fmt.Fprintf(&b, "    %s%s  %s\n", httpx.Text(a.Name, 100), required, firstLine(a.Description))
+		fmt.Fprintf(&b, "    %s%s  %s\n", httpx.Text(foreignName(a.Name), 100), required, firstLine(a.Description))
 	}
 	if len(c.Arguments) > 0 {
 		b.WriteString("\n")

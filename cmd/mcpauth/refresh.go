@@ -44,7 +44,7 @@ func runRefresh(ctx context.Context, p *program, words []string, all bool, minTT
 		if p.out.json {
 			return nil
 		}
-		return p.out.writeText(foldLine(nameOrURL(s)) + ": " + describeLifetime(s))
+		return p.out.writeText(foreignName(nameOrURL(s)) + ": " + describeLifetime(s))
 	})
 }
 

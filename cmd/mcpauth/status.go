@@ -122,7 +122,7 @@ func (p *program) withJournals(ctx context.Context, list []flow.Status) []status
 			continue
 		}
 		if rows[i].Journal, err = c.Journal(ctx, targetOf(s)); err != nil {
-			p.out.printWarning("%s: journal: %v", nameOrURL(s), err)
+			p.out.printWarning("%s: journal: %v", foreignName(nameOrURL(s)), err)
 		}
 	}
 	return rows

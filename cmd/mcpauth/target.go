@@ -112,7 +112,7 @@ func pickProfile(t flow.Target, stored []flow.Target) (flow.Target, error) {
 		return t, nil
 	}
 	slices.Sort(names)
-	return t, &usageError{message: fmt.Sprintf("%s has several logins: %s", t.URL, removeControls(strings.Join(names, ", "))), hint: "use the name instead of the URL"}
+	return t, &usageError{message: fmt.Sprintf("%s has several logins: %s", t.URL, strings.Join(convert(names, foreignName), ", ")), hint: "use the name instead of the URL"}
 }
 
 // serverByName finds the configuration entry or the stored login with this name.
@@ -268,7 +268,7 @@ func (p *program) readEntry(ctx context.Context, file *config.File, raw config.E
 		}
 		switch err := setHeader(s.target.Header, name, value); {
 		case errors.Is(err, errReserved):
-			p.out.printDetail("%s: the server %q: the header %s is ignored: mcpauth sets it itself", e.Path, e.Name, removeControls(name))
+			p.out.printDetail("%s: the server %q: the header %s is ignored: mcpauth sets it itself", e.Path, e.Name, foreignName(name))
 		case err != nil:
 			return s, errorInFile(e, err)
 		}

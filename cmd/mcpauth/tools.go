@@ -6,7 +6,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"mcpauth/internal/httpx"
 	"mcpauth/internal/toolargs"
 	"mcpauth/pkg/flow"
 	"mcpauth/pkg/mcpclient"
@@ -49,7 +48,7 @@ func (p *program) printTool(m *mcpclient.Client, list mcpclient.ToolList, tool s
 
 func (p *program) printTools(list mcpclient.ToolList) error {
 	rows := convert(list.Tools, func(t mcpclient.Tool) []string {
-		return []string{httpx.Text(t.Name, 200), firstLine(t.Description, t.Title)}
+		return []string{t.Name, firstLine(t.Description, t.Title)}
 	})
 	return p.out.writeList(list.Raw, "tools", []string{"NAME", "DESCRIPTION"}, rows)
 }

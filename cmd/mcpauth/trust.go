@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/urfave/cli/v2"
 
@@ -67,35 +65,16 @@ func usesText(u config.Uses, target func(written string) string) string {
 		if len(each.names) > 0 {
 			parts = append(parts, each.what+" "+strings.Join(convert(each.names, func(name string) string {
 				if real := target(name); each.what == "files" && real != "" && real != name {
-					return listItem(name) + " -> " + listItem(real)
+					return foreignName(name) + " -> " + foreignName(real)
 				}
-				return listItem(name)
+				return foreignName(name)
 			}), ", "))
 		}
 	}
 	if u.Issuer != "" {
-		parts = append(parts, "issuer "+listItem(u.Issuer))
+		parts = append(parts, "issuer "+foreignName(u.Issuer))
 	}
 	return strings.Join(parts, "; ")
-}
-
-// listItem returns a text on one line. A text with a separator of usesText, with a sign that may look like one, or with blanks that could fill
-// a line of the terminal, is quoted and its blanks are folded, so that the text cannot look like another item or another line.
-func listItem(text string) string {
-	folded := foldLine(text)
-	switch {
-	case strings.ContainsFunc(text, func(r rune) bool { return r > unicode.MaxASCII && !isPlainLetter(r) }):
-		return strconv.QuoteToASCII(folded)
-	case folded != text || strings.ContainsAny(text, `;,>"`):
-		return strconv.Quote(folded)
-	}
-	return text
-}
-
-// isPlainLetter reports whether a character is a letter of a common script. The letters of some other scripts look like a separator.
-func isPlainLetter(r rune) bool {
-	return unicode.IsLetter(r) && unicode.In(r, unicode.Latin, unicode.Greek, unicode.Cyrillic, unicode.Arabic, unicode.Hebrew, unicode.Devanagari, unicode.Bengali,
-		unicode.Tamil, unicode.Thai, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul)
 }
 
 // trustFile prints what each server in a project's file may use, and stores the checksum of the file.
@@ -118,7 +97,7 @@ func (p *program) trustFile(ctx context.Context, name string) error {
 			targets[written] = real
 			if missing == "" {
 				if reason := config.Exposed(real); reason != "" {
-					p.out.printWarning("a login will refuse %s, because another user can replace it: %s", listItem(real), reason)
+					p.out.printWarning("a login will refuse %s, because another user can replace it: %s", foreignName(real), reason)
 				}
 			} else if strings.Contains(written, "${") { // the missing part may be the value of a secret variable
 				targets[written] = filepath.Join(existing, "...")
@@ -164,7 +143,7 @@ func trustText(targets map[string]string, file *config.File) string {
 	for _, name := range file.Names() {
 		e := file.Servers[name]
 		uses := usesText(e.Uses(), func(written string) string { return targets[written] })
-		fmt.Fprintf(&b, "%s\n  address: %s\n  uses: %s\n", listItem(name), listItem(e.URL), cmp.Or(uses, "no variables, files, headers or auth"))
+		fmt.Fprintf(&b, "%s\n  address: %s\n  uses: %s\n", foreignName(name), foreignName(e.URL), cmp.Or(uses, "no variables, files, headers or auth"))
 	}
 	return cmp.Or(b.String(), "no server in this file\n")
 }
@@ -189,7 +168,7 @@ func (p *program) listTrusted(ctx context.Context) error {
 		}
 		f.Files = nil
 		rows = append(rows, row{f, state})
-		cells = append(cells, []string{listItem(f.Path), state, f.At.Format(time.RFC3339)})
+		cells = append(cells, []string{f.Path, state, f.At.Format(time.RFC3339)})
 	}
 	switch {
 	case p.out.json:

@@ -95,7 +95,7 @@ func (f trustedFile) hasMovedFile(files map[string]string) bool {
 func (p *program) checkApproved(what, file, approved, real string) error {
 	switch reason := config.Exposed(real); {
 	case reason != "":
-		return &configError{message: fmt.Sprintf("the %s of a project's file, %s, is not used, because another user can replace it: %s", what, listItem(real), reason),
+		return &configError{message: fmt.Sprintf("the %s of a project's file, %s, is not used, because another user can replace it: %s", what, foreignName(real), reason),
 			hint: "move the file to a folder of your own, or give the project's file with --config"}
 	case real == approved:
 		return nil
@@ -104,7 +104,7 @@ func (p *program) checkApproved(what, file, approved, real string) error {
 	if err != nil || slices.ContainsFunc(known, func(f trustedFile) bool { return f.Files[digest(file)] == digest(real) }) {
 		return err
 	}
-	return &configError{message: fmt.Sprintf("the path %s leads to %s, which is not the file that a login with a project's file used", listItem(file), listItem(real)),
+	return &configError{message: fmt.Sprintf("the path %s leads to %s, which is not the file that a login with a project's file used", foreignName(file), foreignName(real)),
 		hint: "if the other file is right, run mcpauth trust PROJECT_FILE, or log in with " + map[string]string{"client key": "--client-key", "assertion": "--assertion-file"}[what]}
 }
 

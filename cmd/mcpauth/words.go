@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"mcpauth/internal/httpx"
 	"mcpauth/pkg/flow"
 )
 
@@ -28,7 +27,7 @@ func (o *output) statusTable(list []flow.Status) error {
 		if o.outTerminal {
 			when = strings.TrimSpace(lifetimeBar(s) + " " + when)
 		}
-		row := []string{httpx.Text(nameOrURL(s), 200), string(s.State), when, renewable, strings.Join(s.Scopes, " ")}
+		row := []string{nameOrURL(s), string(s.State), when, renewable, strings.Join(s.Scopes, " ")}
 		if accounts {
 			row = slices.Insert(row, 4, cmp.Or(foldLine(s.Account), "-"))
 		}

@@ -274,6 +274,20 @@ func TestTraceOfACertificate(t *testing.T) {
 	}
 }
 
+// HTTP/1 allows blanks in the name of a header.
+func TestTraceOfAHeaderName(t *testing.T) {
+	var out strings.Builder
+	answer := transportFunc(func(*http.Request) (*http.Response, error) {
+		h := http.Header{"X" + strings.Repeat(" ", 117) + "hint: mcpauth login evil.example": {"v"}, strings.Repeat("y", 100_000): {"v"}}
+		return &http.Response{Status: "200 OK", StatusCode: 200, Header: h, Body: http.NoBody}, nil
+	})
+	req, _ := http.NewRequest(http.MethodGet, "https://x/", nil)
+	_, _ = (&tracer{next: answer, out: &out}).RoundTrip(req)
+	if got := out.String(); !strings.Contains(got, "\n< X hint: mcpauth login evil.example: [redacted]\n< yyy") || len(got) > 1000 {
+		t.Errorf("the trace shows %.2000q", got)
+	}
+}
+
 type transportFunc func(*http.Request) (*http.Response, error)
 
 func (f transportFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

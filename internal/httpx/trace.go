@@ -114,7 +114,7 @@ func (b *trace) writeHeader(mark string, h http.Header, harmless []string) {
 			case !slices.Contains(harmless, name):
 				v = redacted
 			}
-			fmt.Fprintf(b, "%s%s: %s\n", mark, name, Text(v, 1000))
+			fmt.Fprintf(b, "%s%s: %s\n", mark, Text(name, 200), Text(v, 1000))
 		}
 	}
 }
