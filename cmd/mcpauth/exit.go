@@ -76,6 +76,7 @@ func errorTable() []errorRow {
 		// Security checks that failed.
 		{isAny(discovery.ErrPKCE), exitSecurity, "security", suggestLogin("if you trust this server anyway: ", "--assume-pkce-s256")},
 		{isAny(discovery.ErrNotNamed), exitSecurity, "security", namedHint},
+		{isAny(discovery.ErrSibling), exitSecurity, "security", movedHint},
 		{isAny(callback.ErrState), exitSecurity, "security", suggestLogin("start over: ", "--print-url")},
 		{isAny(flow.ErrIssuerChanged), exitSecurity, "security", suggestLogin("if you know that the server moved: ", "--accept-new-issuer")},
 		{isA[*token.UnnamedIssuerError], exitSecurity, "security", hintFrom(issuerHint)},

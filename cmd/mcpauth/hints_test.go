@@ -88,6 +88,8 @@ func mishaps() []mishap {
 			exit: 5, code: "discovery", hint: "--name m --grant client_credentials --client-id ID --client-secret-env VAR$", fill: map[string]string{"ID": "demo-post", "VAR": "POST_SECRET"}},
 		{name: "the server redirects to another origin", rows: "discovery.ErrMoved", words: []string{"mcp:status=307,to=ELSEWHERE"}, args: login("--name", "m"), exit: 5, code: "discovery",
 			hint: "mcpauth login ELSEWHERE --name m$"},
+		{name: "the server redirects to a sibling path", rows: "discovery.ErrSibling", server: demo.Options{Paths: []string{"/mcp", "/mcp2"}}, words: []string{"mcp:path=/mcp,status=307,to=SERVER2"},
+			args: login("--name", "m"), exit: 7, code: "security", hint: "mcpauth login SERVER2 --name m$"},
 		{name: "a strict login at a server that deviates", rows: "discovery.Error", words: []string{"challenge=none"}, args: login("--strict", "--name", "m"), exit: 5, code: "discovery", hint: "mcpauth login SERVER --name m$"},
 		{name: "a strict registration at a server that deviates", rows: "dcr.ErrDeviation", words: []string{"register:status=200"}, args: login("--strict"), exit: 5, code: "protocol", hint: "mcpauth login SERVER$"},
 		{name: "the metadata names another issuer", rows: "discovery.ErrIssuer", words: []string{"metadata:foreign-issuer"}, args: login(), exit: 7, code: "security", hint: "only the server's operator", nothing: true},

@@ -69,6 +69,9 @@ func identity() []Attack {
 			"mcp:set.resource_metadata=" + word(MCP+"/b/metadata")}, At: "/b/metadata", Do: body(`{"resource":"` + MCP + `/","authorization_servers":["` + AS + `"]}`)},
 		{Name: "identity/resource-query", What: "another tenant of the same host names its own resource metadata, to get a token that is valid for the server's URL with another query", Words: []string{
 			"mcp:set.resource_metadata=" + word(MCP+"/b/metadata")}, At: "/b/metadata", Do: body(`{"resource":"` + MCP + `/mcp?tenant=a","authorization_servers":["` + AS + `"]}`)},
+		{Name: "identity/redirect-tenant", What: "the MCP server redirects to another tenant of its host, so that the user's login is for that tenant", At: "POST " + mcpPath, Do: func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/b/mcp", http.StatusPermanentRedirect)
+		}},
 		{Name: "identity/metadata-redirected", What: "the authorization server's metadata redirects to a document with the right issuer on another origin", At: serverPath, Do: away(http.StatusFound)},
 		spoilt("identity", "authorize-client", "the authorization endpoint contains a client_id parameter, so that the user approves another client", "metadata:set.authorization_endpoint="+word(AS+"/authorize?client_id=evil")),
 		spoilt("identity", "authorize-redirect", "the authorization endpoint contains a redirect_uri parameter", "metadata:set.authorization_endpoint="+word(AS+"/authorize?redirect_uri="+Evil)),

@@ -39,6 +39,9 @@ var (
 	ErrNonInteractiveOnly = errors.New("no authorization endpoint for users")
 	// ErrMoved is returned if the MCP server redirects to another origin, which must not receive its tokens. Error.Location is the new URL.
 	ErrMoved = errors.New("the server is at another address")
+	// ErrSibling is returned if the MCP server redirects to a URL of its origin that is not below its own URL. Another tenant may own this URL.
+	// Error.Location is the new URL. ErrSibling wraps ErrResource.
+	ErrSibling = fmt.Errorf("%w: the redirect leads to another resource", ErrResource)
 	// ErrPKCE is returned if the authorization server does not announce PKCE with S256 (MCP authorization, Authorization Code Protection).
 	ErrPKCE = errors.New("PKCE support is not announced")
 )
@@ -66,7 +69,7 @@ type Options struct {
 // Result is the result of a discovery.
 type Result struct {
 	URL                 string      `json:"url"`        // canonical URL of the server
-	Endpoint            string      `json:"endpoint"`   // URL for requests to the server: URL, or the target of a 307 or 308 redirect on the same origin; empty: no request was sent
+	Endpoint            string      `json:"endpoint"`   // URL for requests to the server: URL, or the target of a 307 or 308 redirect, below URL; empty: no request was sent
 	Connection          *Connection `json:"connection"` // nil: no request was sent
 	Open                bool        `json:"open"`       // the server answered without authorization
 	Challenge           Challenge   `json:"challenge"`
@@ -108,7 +111,7 @@ type Error struct {
 	Section  string    // section of the rule that failed; empty: none
 	Attempts []Attempt // if URL is empty: the requests that were sent
 	Named    []string  // ErrNotNamed: the authorization servers that the MCP server names
-	Location string    // ErrMoved: the new URL
+	Location string    // ErrMoved, ErrSibling: the new URL
 	Err      error
 }
 

@@ -229,19 +229,20 @@ func TestResourceWithQuery(t *testing.T) {
 	}
 }
 
-// Discover follows a 307 or 308 redirect on the same origin, and its target becomes Endpoint. It sends no request to another origin.
+// Discover follows a 307 or 308 redirect to a URL at or below the server's URL, and its target becomes Endpoint. It sends no request to another
+// origin.
 func TestServerThatRedirects(t *testing.T) {
-	s := newSite(t, base("/mcp", elsewhere+"/mcp/", "/mcp/", elsewhere+"ORIGIN/v2/mcp", "/v2/mcp", unauthAt+`Bearer scope="read"`))
+	s := newSite(t, base("/mcp", elsewhere+"/mcp/", "/mcp/", elsewhere+"ORIGIN/mcp/v2", "/mcp/v2", unauthAt+`Bearer scope="read"`))
 	r, err := discover(t, s, Options{})
-	if err != nil || r.URL != s.URL+"/mcp" || r.Endpoint != s.URL+"/v2/mcp" || r.Challenge.Scope() != "read" || r.ResourceID != s.URL+"/mcp" {
+	if err != nil || r.URL != s.URL+"/mcp" || r.Endpoint != s.URL+"/mcp/v2" || r.Challenge.Scope() != "read" || r.ResourceID != s.URL+"/mcp" {
 		t.Errorf("got %+v, %v", r, err)
 	}
-	if checks := Review(r, nil); checks[0].Code != "endpoint" || checks[0].State != Passed || !strings.Contains(checks[0].Message, s.URL+"/v2/mcp") {
+	if checks := Review(r, nil); checks[0].Code != "endpoint" || checks[0].State != Passed || !strings.Contains(checks[0].Message, s.URL+"/mcp/v2") {
 		t.Errorf("got %v", checks)
 	}
 
-	s = newSite(t, with(map[string]string{"/mcp": elsewhere + "/v2", "/v2": unauth, prmPath + "/v2": strings.Replace(prm, "/mcp", "/v2", 1), asPath: asm}))
-	if r, err := discover(t, s, Options{}); err != nil || r.ResourceID != s.URL+"/v2" {
+	s = newSite(t, with(map[string]string{"/mcp": elsewhere + "/mcp/v2", "/mcp/v2": unauth, prmPath + "/mcp/v2": strings.Replace(prm, "/mcp", "/mcp/v2", 1), asPath: asm}))
+	if r, err := discover(t, s, Options{}); err != nil || r.ResourceID != s.URL+"/mcp/v2" {
 		t.Errorf("resource metadata of the target: got %q, %v", r.ResourceID, err)
 	}
 	if r, err := discover(t, newSite(t, base()), Options{}); err != nil || r.Endpoint != r.URL {
@@ -268,6 +269,20 @@ func TestServerThatRedirects(t *testing.T) {
 	var refused *httpx.AddressError
 	if _, err := discover(t, newSite(t, base("/mcp", elsewhere+"http://169.254.169.254/")), Options{}); !errors.As(err, &refused) {
 		t.Errorf("got %v, want an AddressError", err)
+	}
+}
+
+// A tenant could redirect to another tenant of its origin, to get a login for it. Discover refuses the redirect of /a/mcp without a request to
+// its target, and names the target.
+func TestRedirectToASibling(t *testing.T) {
+	for _, target := range []string{"/b/mcp", "/a", "/", "/a/mcp2", "/a/mcp?tenant=b", "/a/mcp/../../b/mcp", "/a/mcp/%2e%2e/%2e%2e/b/mcp", "/A/mcp"} {
+		pages := map[string]string{"/a/mcp": elsewhere + target, target: unauth, prmPath + target: strings.Replace(prm, "/mcp", target, 1), asPath: asm}
+		s := newSite(t, pages)
+		_, err := Discover(context.Background(), s.URL+"/a/mcp", Options{})
+		var e *Error
+		if !errors.As(err, &e) || !errors.Is(err, ErrSibling) || !errors.Is(err, ErrResource) || !strings.HasPrefix(e.Location, s.URL+"/") || len(s.asked) > 1 {
+			t.Errorf("%s: %v, asked %q", target, err, s.asked)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"mcpauth/internal/httpx"
@@ -65,8 +66,9 @@ func (f *finder) sendProbe(ctx context.Context) (*httpx.Response, error) {
 	return res, err
 }
 
-// followRedirect follows a redirect of the server. The target must have the origin of the server, because later requests send a token to
-// the target.
+// followRedirect follows a redirect of the server. The target must be at or below the server's URL, because later requests send a token to
+// the target, and because the target can claim the resource. A redirect to another tenant of the origin could otherwise get a token for that
+// tenant, and the caller would use the token at the server's URL.
 func (f *finder) followRedirect(res *httpx.Response) error {
 	fail := func(format string, args ...any) *Error {
 		return &Error{Stage: stageServer, URL: f.endpoint.String(), Reason: fmt.Sprintf("answered %d ", res.StatusCode) + fmt.Sprintf(format, args...), Err: ErrMoved}
@@ -85,6 +87,12 @@ func (f *finder) followRedirect(res *httpx.Response) error {
 	if !httpx.SameOrigin(to, f.server) {
 		e := fail("with a redirect to %q, which is on another origin; mcpauth sends no token there", httpx.Text(to.String(), 300))
 		e.Location = to.String()
+		return e
+	}
+	path := strings.TrimSuffix(f.server.EscapedPath(), "/") + "/"
+	if !strings.HasPrefix(to.EscapedPath()+"/", path) || strings.Contains(to.Path, "..") || to.RawQuery != f.server.RawQuery {
+		e := fail("with a redirect to %q, which is not below the server's URL and may belong to another server", httpx.Text(to.String(), 300))
+		e.Err, e.Location = ErrSibling, to.String()
 		return e
 	}
 	f.endpoint = to
