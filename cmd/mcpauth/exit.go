@@ -118,7 +118,7 @@ func errorTable() []errorRow {
 
 		// Authorization.
 		{both(isAny(flow.ErrIdentityProvider), isAny(flow.ErrClientRejected)), exitAuth, "auth_failed", fixedHint(administrator + ": it refuses the client of --idp-client-id")},
-		{both(isAny(flow.ErrIdentityProvider), both(isA[*token.Error], oauthCode("access_denied", "invalid_client", "unauthorized_client", "unsupported_grant_type"))),
+		{both(isAny(flow.ErrIdentityProvider), both(isA[*token.Error], oauthCode("access_denied", "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_target"))),
 			exitAuth, "auth_failed", fixedHint(administrator + ": the client of --idp-client-id must be allowed to exchange tokens for this server")},
 		{isA[*flow.ScopeError], exitAuth, "insufficient_scope", hintFrom(scopeHint)},
 		{isAny(flow.ErrTokenRefused), exitAuth, "auth_failed", operatorHint},

@@ -77,9 +77,17 @@ func (a hintInput) loginLine(flags ...string) string {
 	return line + added
 }
 
+// strictNote returns a note that loginLine leaves out --strict, or "" if it does not.
+func (a hintInput) strictNote(flags ...string) string {
+	if a.hasFlag("--strict") && slices.ContainsFunc(flags, func(f string) bool { return slices.Contains(conflictingFlags(f), "--strict") }) {
+		return "the command leaves out --strict, which forbids the flag; "
+	}
+	return ""
+}
+
 // suggestLogin returns a hint function. The hint is reason followed by the command line of a login.
 func suggestLogin(reason string, flags ...string) func(hintInput) string {
-	return func(a hintInput) string { return reason + a.loginLine(flags...) }
+	return func(a hintInput) string { return a.strictNote(flags...) + reason + a.loginLine(flags...) }
 }
 
 // fixedHint returns a hint function for a hint that is always the same.
@@ -322,14 +330,23 @@ func portHint(a hintInput) string {
 	return "stop the program that listens on the port, or use another port: " + a.withoutFlags("--callback-port").loginLine()
 }
 
-// oauthHint suggests a flag that may avoid an OAuth error.
+// refusesResource reports whether an authorization server refuses the resource parameter: with invalid_target (RFC 8707 §2), an error of
+// Microsoft Entra, or another code and a text about the parameter.
+func refusesResource(err error) bool {
+	words := strings.ToLower(responseOf(err).description)
+	return !errors.Is(err, flow.ErrIdentityProvider) && (oauthCode("invalid_target")(err) || strings.Contains(words, "aadsts9010") || // AADSTS901002, AADSTS9010010
+		strings.Contains(words, "resource") && strings.Contains(words, "parameter"))
+}
+
+// oauthHint suggests a flag that may avoid an OAuth error. An honest authorization server refuses the resource of a hostile MCP server, so the
+// hint says what a token without resource is.
 func oauthHint(a hintInput) string {
 	r := responseOf(a.err)
 	words := strings.ToLower(r.code + " " + r.description)
 	switch {
-	case oauthCode("invalid_target")(a.err) || strings.Contains(words, "aadsts9010"), // AADSTS901002, AADSTS9010010
-		strings.Contains(words, "resource") && !a.hasFlag("--no-resource"):
-		return "the server refuses the resource parameter: " + a.loginLine("--no-resource") + ", or: " + a.loginLine("--resource", "URI")
+	case refusesResource(a.err) && !a.hasFlag("--no-resource"):
+		return a.strictNote("--no-resource") + "without the resource parameter, which the authorization server refuses, other servers may accept the token, and this MCP server gets it; if you trust this server: " +
+			a.loginLine("--no-resource") + ", or: " + a.loginLine("--resource", "URI")
 	case oauthCode("invalid_scope")(a.err), strings.Contains(words, "scope"):
 		return "mcpauth discover " + a.server + a.globalFlags() + " lists the scopes that the server knows; choose among them: " + a.loginLine("--scope", "SCOPE")
 	case oauthCode("invalid_client", "unauthorized_client")(a.err):

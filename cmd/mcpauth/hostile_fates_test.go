@@ -127,6 +127,7 @@ func fates() map[string]fate {
 		"identity/many-issuers":         {exit: exitNetwork, says: "and 9990 more.*tried"},
 		"identity/resource-parent":      refused("which only the server's own well-known URL"),
 		"identity/resource-query":       refused("which only the server's own well-known URL"),
+		"identity/resource-refused":     {exit: exitAuth, says: "hint: without the resource parameter.*other servers may accept the token.*if you trust this server"},
 		"identity/redirect-tenant":      refused(`redirect to "https://mcp.attack.example/b/mcp", which is not below the server's URL`),
 		"identity/metadata-redirected":  {exit: exitSecurity, says: `came from "https://evil.example.*expected the issuer's own origin`, stranger: true},
 		"identity/authorize-client":     refused(`authorization_endpoint carries the parameter "client_id"`),

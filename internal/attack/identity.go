@@ -69,6 +69,8 @@ func identity() []Attack {
 			"mcp:set.resource_metadata=" + word(MCP+"/b/metadata")}, At: "/b/metadata", Do: body(`{"resource":"` + MCP + `/","authorization_servers":["` + AS + `"]}`)},
 		{Name: "identity/resource-query", What: "another tenant of the same host names its own resource metadata, to get a token that is valid for the server's URL with another query", Words: []string{
 			"mcp:set.resource_metadata=" + word(MCP+"/b/metadata")}, At: "/b/metadata", Do: body(`{"resource":"` + MCP + `/mcp?tenant=a","authorization_servers":["` + AS + `"]}`)},
+		spoilt("identity", "resource-refused", "the authorization server is an honest one, which refuses to issue a token for the attacker's MCP server, so that the user tries without resource",
+			`token:status=400,type=application/json,body="{\"error\":\"invalid_target\"}"`),
 		{Name: "identity/redirect-tenant", What: "the MCP server redirects to another tenant of its host, so that the user's login is for that tenant", At: "POST " + mcpPath, Do: func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "/b/mcp", http.StatusPermanentRedirect)
 		}},
