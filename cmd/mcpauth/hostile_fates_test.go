@@ -117,6 +117,7 @@ func fates() map[string]fate {
 
 		"identity/resource-foreign":     foreign,
 		"identity/account-other":        expecting(`the server says "eve@example.com", expected "ann@example.com"`),
+		"identity/account-username":     expecting(`the server says "1", expected "ann@example.com"`),
 		"identity/account-lookalike":    expecting(`the server says "", expected`),
 		"identity/account-unknown":      expecting(`the server says "", expected`),
 		"identity/resource-port":        foreign,

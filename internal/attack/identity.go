@@ -98,6 +98,7 @@ func identity() []Attack {
 			Words: []string{"resource-metadata:set.authorization_servers=[" + word(AS+"/evil") + "]", `token:status=200,type=application/json,body="{\"access_token\":\"abcdefgh\",\"token_type\":\"Bearer\"}"`},
 			Do:    body(`{"issuer":"` + AS + `/evil","token_endpoint":"` + AS + tokenPath + `","grant_types_supported":["urn:ietf:params:oauth:grant-type:jwt-bearer"]}`)},
 		spoilt("identity", "account-other", "the browser is logged in with another account than --expect-account names", "token:set.id_token="+word(idToken("eve@example.com"))),
+		spoilt("identity", "account-username", "another account has the expected email as its user name, and an unverified email", "token:set.id_token="+word(unsigned(map[string]string{"email": "eve@example.com", "email_verified": "false", "preferred_username": "ann@example.com", "sub": "1"}))),
 		spoilt("identity", "account-lookalike", "the account name is the expected name plus an invisible character", "token:set.id_token="+word(idToken("ann@example.com\u200b"))),
 		spoilt("identity", "account-unknown", "the server does not name the account", "token:del=id_token"),
 		spoilt("identity", "alias-elsewhere", "the token endpoint for mutual TLS is on another host, to get the user's certificate",
