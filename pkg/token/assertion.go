@@ -158,16 +158,21 @@ func audienceURL(address string) *url.URL {
 	return u
 }
 
-// namesServer reports whether an audience could be the URL, the host name or the IP address of a server. URNs, URIs of the scheme api, which
-// Microsoft Entra uses, and words such as my-service or spn:my-service name no server.
+// namesServer reports whether an audience could be the URL, the host name or the IP address of a server, with or without a port or a path.
+// URNs, URIs that begin with api://, which Microsoft Entra uses, and words such as my-service or spn:my-service name no server.
 func namesServer(audience string) bool {
 	text := strings.ToLower(audience)
-	if strings.HasPrefix(text, "urn:") || strings.HasPrefix(text, "api:") {
+	host, _, hasPath := strings.Cut(text, "/")
+	name, port, hasPort := strings.Cut(host, ":")
+	switch {
+	case strings.HasPrefix(text, "api://"):
+		return false
+	case strings.Contains(text, "//"), hasPort && strings.Trim(port, "0123456789") == "", hasPath && !hasPort:
+		return true
+	case name == "urn":
 		return false
 	}
-	host, _, _ := strings.Cut(text, "/")
 	_, noIP := netip.ParseAddr(host)
-	name, port, _ := strings.Cut(host, ":")
-	return strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`.@%\[`, r) }) || strings.Contains(text, "//") ||
-		noIP == nil || slices.Contains([]string{"localhost", "http", "https"}, name) || port != "" && strings.Trim(port, "0123456789") == ""
+	return strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`.@%\[`, r) }) ||
+		noIP == nil || slices.Contains([]string{"localhost", "http", "https"}, name)
 }
