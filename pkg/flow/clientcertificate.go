@@ -30,25 +30,27 @@ func (c *Client) httpForOrigins(t Target, origins ...string) (*http.Client, erro
 
 // endpointHTTP returns the HTTP client of a login for the endpoints of an authorization server.
 func (c *Client) endpointHTTP(t Target, issuer string) (*http.Client, error) {
-	hc, err := c.withCertificate(t.Settings, func(u *url.URL) bool { return t.mayReceiveCertificate(u, issuer, t.URL) })
+	hc, err := c.withCertificate(t.Settings, func(u *url.URL) bool { return t.mayReceiveCertificate(u, issuer) })
 	return c.clientFor(t, hc), err
 }
 
-// mayReceiveCertificate reports whether an endpoint may receive the client certificate. The user must have named the issuer, or the
-// endpoint's host must be the host of the issuer or of the MCP server, or a subdomain of one of them. Without this rule, a malicious server
-// could name an endpoint of a third party, which would treat mcpauth's request as a request of the certificate's owner.
-func (s Settings) mayReceiveCertificate(u *url.URL, issuer, server string) bool {
-	return s.namesIssuer(issuer) || isInDomainOf(u, issuer) || isInDomainOf(u, server)
+// mayReceiveCertificate reports whether an endpoint of an issuer may receive the client certificate. The user must have named the issuer, or
+// the endpoint must be below the issuer. Without this rule, a malicious server could name an endpoint of a third party, which would treat
+// mcpauth's request as a request of the certificate's owner.
+func (s Settings) mayReceiveCertificate(u *url.URL, issuer string) bool {
+	return s.namesIssuer(issuer) || isBelow(u, issuer)
 }
 
-// isInDomainOf reports whether the host of u is the host of address, or a subdomain of that host.
-func isInDomainOf(u *url.URL, address string) bool {
-	v, err := url.Parse(address)
+// isBelow reports whether the host of u is the host of the issuer or a subdomain of that host, and the path of u is at or below the path of
+// the issuer. The path counts, because the tenants of a host share its origin.
+func isBelow(u *url.URL, issuer string) bool {
+	v, err := url.Parse(issuer)
 	if err != nil || v.Hostname() == "" {
 		return false
 	}
 	host, parent := strings.ToLower(u.Hostname()), strings.ToLower(v.Hostname())
-	return host == parent || strings.HasSuffix(host, "."+parent)
+	return (host == parent || strings.HasSuffix(host, "."+parent)) &&
+		strings.HasPrefix(u.EscapedPath()+"/", strings.TrimSuffix(v.EscapedPath(), "/")+"/") && !strings.Contains(u.Path, "..")
 }
 
 func hasOriginOf(addresses []string) func(*url.URL) bool {
@@ -131,8 +133,8 @@ func (c *Client) warnOpenKey(s Settings) {
 // warnNotShown warns if the token endpoint will not receive the client certificate of the target.
 func (c *Client) warnNotShown(t Target, s discovery.ServerMetadata) {
 	u, err := url.Parse(s.TokenEndpoint)
-	if t.CertFile != "" && err == nil && !t.mayReceiveCertificate(u, s.Issuer, t.URL) {
-		c.warn(fmt.Sprintf("%s is not shown the client certificate, because its host is neither that of the issuer %s nor a subdomain of it; name this issuer to show it there",
+	if t.CertFile != "" && err == nil && !t.mayReceiveCertificate(u, s.Issuer) {
+		c.warn(fmt.Sprintf("%s is not shown the client certificate, because it is not below the issuer %s; name this issuer to show it there",
 			httpx.Text(s.TokenEndpoint, 200), s.Issuer))
 	}
 }

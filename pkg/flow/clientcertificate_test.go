@@ -91,7 +91,7 @@ func TestCertificateAtEndpoints(t *testing.T) {
 		want            bool
 	}{
 		{"https://as.example/token", "", true}, {"https://as.example:8443/token", "", true}, {"https://mtls.AS.example/token", "", true},
-		{"https://mcp.example/token", "", true}, {"https://example/token", "", false}, {"https://not-as.example/token", "", false},
+		{"https://mcp.example/token", "", false}, {"https://example/token", "", false}, {"https://not-as.example/token", "", false},
 		{"https://intranet.example/admin?do=it", "", false}, {"https://mtls.example/token", "https://as.example", true},
 		{"https://evil.example/register/1", "https://as.good.example", false}, // of an earlier login
 	} {
@@ -99,11 +99,32 @@ func TestCertificateAtEndpoints(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := (Settings{Issuer: tt.named}).mayReceiveCertificate(u, "https://as.example", "https://mcp.example/mcp"); got != tt.want {
+		if got := (Settings{Issuer: tt.named}).mayReceiveCertificate(u, "https://as.example"); got != tt.want {
 			t.Errorf("%s, issuer named %q: %v", tt.endpoint, tt.named, got)
 		}
-		if got := (Settings{Issuer: "https://as.example", IssuerOfProject: true}).mayReceiveCertificate(u, "https://as.example", "https://mcp.example/mcp"); got != (tt.want && tt.named == "") {
+		if got := (Settings{Issuer: "https://as.example", IssuerOfProject: true}).mayReceiveCertificate(u, "https://as.example"); got != (tt.want && tt.named == "") {
 			t.Errorf("%s, issuer named by a project's file: %v", tt.endpoint, got)
+		}
+	}
+}
+
+// The tenants of a host share its origin, so a tenant can name the token endpoint of another tenant as its own. With the certificate, this
+// endpoint would issue a token of the other tenant.
+func TestCertificateAtATenant(t *testing.T) {
+	for endpoint, want := range map[string]bool{
+		"https://saas.example/evil/token": true, "https://saas.example/evil": true, "https://mtls.saas.example/evil/token": true, "https://saas.example/good/token": false,
+		"https://saas.example/token": false, "https://saas.example/evil2/token": false, "https://saas.example/evil/../good/token": false,
+		"https://saas.example/evil/%2e%2e/good/token": false, "https://saas.example/evil?x=/../good": true,
+	} {
+		u, err := url.Parse(endpoint)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := (Settings{}).mayReceiveCertificate(u, "https://saas.example/evil"); got != want {
+			t.Errorf("%s: got %t", endpoint, got)
+		}
+		if !(Settings{Issuer: "https://saas.example/evil"}).mayReceiveCertificate(u, "https://saas.example/evil") {
+			t.Errorf("%s: not shown, although the user named the issuer", endpoint)
 		}
 	}
 }
