@@ -86,6 +86,7 @@ func identity() []Attack {
 		spoilt("identity", "authorize-bracket", "the name of a parameter of the authorization endpoint is client_id], which Rack reads as client_id", "metadata:set.authorization_endpoint="+word(AS+"/authorize?client_id%5D=evil")),
 		spoilt("identity", "authorize-bracketed", "the name of a parameter of the authorization endpoint is [request_uri], which the Node package qs reads as request_uri", "metadata:set.authorization_endpoint="+word(AS+"/authorize?[request_uri]="+Evil)),
 		spoilt("identity", "authorize-nonce", "the authorization endpoint contains a parameter nonce[], which a server could read instead of the nonce of the login", "metadata:set.authorization_endpoint="+word(AS+"/authorize?nonce[]=evil")),
+		spoilt("identity", "authorize-audience", "the authorization endpoint contains a parameter audience[], and the user sets another audience with --auth-param", "metadata:set.authorization_endpoint="+word(AS+"/authorize?audience[]=evil")),
 		spoilt("identity", "device-number", "the code that the user enters at a device login is a short form of an IP address", "device_authorization:set.user_code="+word("127.1")),
 		spoilt("identity", "device-address", "the code that the user enters at a device login is the URL of another server without its scheme", "device_authorization:set.user_code="+word("evil.example/device")),
 		spoilt("identity", "device-elsewhere", "the verification URL of a device login is on another origin", "device_authorization:del=verification_uri_complete,set.interval=60,set.verification_uri="+word(Evil+"/device")),

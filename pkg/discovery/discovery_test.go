@@ -816,7 +816,7 @@ func TestReservedIn(t *testing.T) {
 		"redirect+uri=a": "redirect uri", "state%C3%A9=a": "stateé", "client_id%5D=a": "client_id]", "[client_id]=a": "[client_id]",
 		"[[request_uri]]=a": "[[request_uri]]", "+state+[x]=a": " state [x]", "[x][scope]=a": "[x][scope]", "substate=1&scopes=a&my_client_id=b": "",
 	} {
-		if got := findReserved(query); got != want {
+		if got := FindReserved(query); got != want {
 			t.Errorf("%q: got %q, want %q", query, got, want)
 		}
 	}

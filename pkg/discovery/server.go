@@ -166,7 +166,7 @@ func (f *finder) acceptMetadata(m ServerMetadata, issuer, address string) error 
 			return fail(err, "", "%s: %v", e.name, err) // the error names the section
 		}
 		if e.name == "authorization_endpoint" {
-			if name := findReserved(u.RawQuery); name != "" {
+			if name := FindReserved(u.RawQuery); name != "" {
 				return fail(ErrIssuer, "RFC 6749 §3.1", "authorization_endpoint carries the parameter %q, which the server may read as one that the request sets", httpx.Text(name, 60))
 			}
 		}
@@ -185,12 +185,16 @@ func (f *finder) acceptMetadata(m ServerMetadata, issuer, address string) error 
 	return nil
 }
 
-// findReserved returns the first parameter in a query that the authorization request also sets, or "" if there is none. If a parameter
-// appeared twice, the server might use the wrong value. Semicolons count as separators, because some servers accept them. A name with a byte
-// outside printable ASCII is returned too, because some servers cut names at such a byte. Servers read brackets in different ways, and PHP reads
-// ".", " " and a single "[" as "_". Therefore findReserved compares only letters and digits, both of the whole name and of the parts between
-// brackets.
-func findReserved(query string) string {
+// FindReserved returns the first parameter in a query that an authorization request, its extensions or the caller also set, or "" if there is
+// none. The parameter others contains the names that the caller sets. If a parameter appeared twice, the server might use the wrong value.
+// Semicolons count as separators, because some servers accept them. A name with a byte outside printable ASCII is returned too, because some
+// servers cut names at such a byte. Servers read brackets in different ways, and PHP reads ".", " " and a single "[" as "_". Therefore
+// FindReserved compares only letters and digits, both of the whole name and of the parts between brackets.
+func FindReserved(query string, others ...string) string {
+	reserved := slices.Clone(requestParams)
+	for _, name := range others {
+		reserved = append(reserved, lettersAndDigits(name))
+	}
 	for _, pair := range strings.FieldsFunc(query, func(r rune) bool { return r == '&' || r == ';' }) {
 		name, _, _ := strings.Cut(pair, "=")
 		if plain, err := url.QueryUnescape(name); err == nil {
@@ -200,7 +204,7 @@ func findReserved(query string) string {
 			return name
 		}
 		for _, part := range append(strings.FieldsFunc(name, func(r rune) bool { return r == '[' || r == ']' }), name) {
-			if slices.Contains(requestParams, lettersAndDigits(part)) {
+			if slices.Contains(reserved, lettersAndDigits(part)) {
 				return name
 			}
 		}

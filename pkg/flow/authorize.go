@@ -15,6 +15,7 @@ import (
 	"mcpauth/internal/httpx"
 	"mcpauth/pkg/callback"
 	"mcpauth/pkg/dcr"
+	"mcpauth/pkg/discovery"
 	"mcpauth/pkg/pkce"
 	"mcpauth/pkg/token"
 )
@@ -165,11 +166,17 @@ func authorizationParams(d loginDraft, cred credential, redirectURI string, veri
 	return params
 }
 
-// authorizationURL adds the parameters to the URL of the authorization endpoint.
+// authorizationURL adds the parameters to the URL of the authorization endpoint. If the URL of the endpoint contains one of these parameters,
+// except prompt, the result is an error, because the server might use the wrong value.
 func authorizationURL(d loginDraft, params url.Values) (string, error) {
 	u, err := url.Parse(d.found.Server.AuthorizationEndpoint)
 	if err != nil {
 		return "", stage("authorization request", err)
+	}
+	others := slices.DeleteFunc(slices.Collect(maps.Keys(params)), func(name string) bool { return name == "prompt" })
+	if name := discovery.FindReserved(u.RawQuery, others...); name != "" {
+		return "", &discovery.Error{Stage: "authorization request", URL: u.String(), Section: "RFC 6749 §3.1", Err: discovery.ErrIssuer,
+			Reason: fmt.Sprintf("authorization_endpoint carries the parameter %q, which the server may read as one that the request sets", httpx.Text(name, 60))}
 	}
 	query := u.Query()
 	maps.Copy(query, params)

@@ -1,0 +1,24 @@
+package flow
+
+import (
+	"errors"
+	"net/url"
+	"testing"
+
+	"mcpauth/pkg/discovery"
+)
+
+// The query of the authorization endpoint cannot contain another form of a parameter that the request sets, such as one of --auth-param or
+// access_type for Google. Honest servers put prompt into the query.
+func TestEndpointRepeatsAParameter(t *testing.T) {
+	params := url.Values{"client_id": {"c"}, "audience": {"https://good.example"}, "access_type": {"offline"}, "prompt": {"consent"}}
+	for query, ok := range map[string]bool{
+		"audience[]=evil": false, "Audience=evil": false, "a;audience=evil": false, "[audience]=evil": false, "access.type=online": false, "audience=evil": false,
+		"prompt=login": true, "tenant=a": true, "audiences=a": true, "": true,
+	} {
+		d := loginDraft{t: Target{URL: "https://mcp.example/mcp"}, found: &discovery.Result{Server: discovery.ServerMetadata{AuthorizationEndpoint: "https://as.example/authorize?" + query}}}
+		if _, err := authorizationURL(d, params); (err == nil) != ok || !ok && !errors.Is(err, discovery.ErrIssuer) {
+			t.Errorf("%q: %v", query, err)
+		}
+	}
+}
