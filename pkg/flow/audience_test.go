@@ -169,7 +169,7 @@ func TestAssertionForAnotherTenant(t *testing.T) {
 		}
 		cred := loginAt(target, issuer)
 		cred.Endpoints.Token = endpoint
-		return c.bindLogin(ctx, target, cred, o)
+		return bindAt(c, target, cred, o)
 	}
 	_, unnamed := errors.AsType[*token.UnnamedIssuerError](login(b.c, "evil", false, LoginOptions{}))
 	if !unnamed || b.bound(t) != 0 {

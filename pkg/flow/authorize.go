@@ -104,7 +104,7 @@ func (c *Client) obtainNonInteractively(k *job, d loginDraft) (credential, error
 		}
 	}
 	x.stage, x.request = "token request", func(ctx context.Context, e token.Endpoint) (token.Token, error) {
-		return c.nonInteractiveToken(ctx, e, x.cred)
+		return c.nonInteractiveToken(ctx, e, x.cred, d.o)
 	}
 	return c.requestTokens(k, x)
 }

@@ -10,9 +10,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"sync"
 
+	"mcpauth/internal/task"
 	"mcpauth/pkg/dcr"
 	"mcpauth/pkg/discovery"
 	"mcpauth/pkg/keystore"
@@ -24,9 +26,13 @@ import (
 // server. The record contains salted PBKDF2 hashes of the secrets. A secret has the same hash for every use. For example, mcpauth detects
 // that a client secret was first used at an identity provider. With the postgres store, each machine also keeps a copy of the record,
 // because another person may be able to delete a row of the database.
+//
+// A request binds its secrets before it is sent, and takes back its new bindings if it certainly was not sent. A new binding is also in New.
+// The next request that relies on the binding removes it from New, and nobody takes it back any more.
 type secretBindings struct {
 	Salt    string              `json:"salt"`
 	Issuers map[string][]string `json:"issuers"`
+	New     map[string]string   `json:"new,omitempty"` // newest issuer of a secret, if only the request that bound it relies on it
 
 	store   *keystore.Store
 	hashes  *sync.Map // hashes that the client has computed, by salt and secret
@@ -79,25 +85,28 @@ func (c *Client) userSecrets(ctx context.Context, t Target, issuer string) ([]us
 	return all, nil
 }
 
-// assertionFor returns an assertion that the credential's authorization server may receive, and the secrets that bind the assertion. The first
-// secret is the subject with the audience, because another issuer could name the audience as its token endpoint. If no audience is at or below
-// the issuer, the subject alone is the second secret. Otherwise the subject alone is not bound, because a platform may issue an assertion of
-// the same subject for each of several issuers.
-func (c *Client) assertionFor(ctx context.Context, cred credential) (assertion string, bound []userSecret, err error) {
-	if assertion, err = c.unexpiredAssertion(ctx, cred.Settings, cred.Issuer); err != nil {
-		return "", nil, err
+// assertionFor returns an assertion that the credential's authorization server may receive.
+func (c *Client) assertionFor(ctx context.Context, cred credential) (string, error) {
+	assertion, err := c.unexpiredAssertion(ctx, cred.Settings, cred.Issuer)
+	if err != nil {
+		return "", err
 	}
-	if err := token.CheckAudience(assertion, cred.Issuer, cred.Endpoints.Token, cred.isIssuerNamed()); err != nil {
-		return "", nil, err
+	return assertion, token.CheckAudience(assertion, cred.Issuer, cred.Endpoints.Token, cred.isIssuerNamed())
+}
+
+// assertionSecrets returns the secrets that bind the assertion in a request. The first secret is the subject with the audience, because another
+// issuer could name the audience as its token endpoint. If no audience is at or below the issuer, the subject alone is the second secret.
+// Otherwise the subject alone is not bound, because a platform may issue an assertion of the same subject for each of several issuers. A GitHub
+// Actions token is not bound, because it is only valid for its audience, the issuer.
+func (c credential) assertionSecrets(assertion string) []userSecret {
+	if assertion == "" || c.Grant != GrantJWTBearer || c.Settings.Assertion == fromActions {
+		return nil
 	}
-	if cred.Settings.Assertion == fromActions {
-		return assertion, nil, nil
+	bound := []userSecret{{what: "assertion", value: assertionID(assertion, "iss", "sub", "aud"), recipient: c.Issuer}}
+	if !token.NamesIssuer(assertion, c.Issuer) {
+		bound = append(bound, userSecret{what: "assertion", value: assertionID(assertion, "iss", "sub"), recipient: c.Issuer})
 	}
-	bound = []userSecret{{what: "assertion", value: assertionID(assertion, "iss", "sub", "aud"), recipient: cred.Issuer}}
-	if !token.NamesIssuer(assertion, cred.Issuer) {
-		bound = append(bound, userSecret{what: "assertion", value: assertionID(assertion, "iss", "sub"), recipient: cred.Issuer})
-	}
-	return assertion, bound, nil
+	return bound
 }
 
 // assertionID identifies an assertion by some of its claims, because platforms replace assertions every few minutes. The argument must be a
@@ -114,40 +123,28 @@ func assertionID(assertion string, claims ...string) string {
 
 // bindSecrets returns an error if this login would send a secret to another server than earlier logins. If o.AcceptNewIssuer is true, any
 // other server is allowed. If o.IssuerGiven is true, another authorization server is allowed, but not another identity provider. Otherwise,
-// if record is true, bindSecrets records which server receives each secret. A login records the servers immediately before its first request
-// with a secret: a login that fails earlier binds nothing, and of two logins at the same time, only one can send the secret.
-func (c *Client) bindSecrets(ctx context.Context, t Target, issuer string, o LoginOptions, record bool) error {
+// if record is true, bindSecrets records which server receives each secret, immediately before a request with a secret: a login that fails
+// earlier binds nothing, and of two logins at the same time, only one can send the secret. If the request was not sent, call unsent.
+func (c *Client) bindSecrets(ctx context.Context, t Target, issuer string, o LoginOptions, record bool) (unsent func(), err error) {
 	secrets, err := c.userSecrets(ctx, t, issuer)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	return c.bindEach(ctx, t.URL, issuer, secrets, o, record)
 }
 
-// bindLogin binds the secrets of a login, immediately before a request that may contain them. cred is the new credential without its tokens.
-func (c *Client) bindLogin(ctx context.Context, t Target, cred credential, o LoginOptions) error {
+// bindRequest binds the secrets of a request with this form to the authorization server of a credential.
+func (c *Client) bindRequest(ctx context.Context, t Target, cred credential, o LoginOptions, form url.Values) (unsent func(), err error) {
 	secrets, err := c.userSecrets(ctx, t.forClient(cred.Client), cred.Issuer)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if cred.Grant == GrantJWTBearer && cred.Settings.Assertion != fromActions { // a GitHub Actions token is only valid for its audience, the issuer
-		_, bound, err := c.assertionFor(ctx, cred)
-		if err != nil {
-			return stage("token request", err)
-		}
-		secrets = append(secrets, bound...)
-	}
-	return c.bindEach(ctx, t.URL, cred.Issuer, secrets, o, true)
+	return c.bindEach(ctx, t.URL, cred.Issuer, append(secrets, cred.assertionSecrets(form.Get("assertion"))...), o, true)
 }
 
-// bindKey binds the client key of a credential. The key's file may have changed since the login.
-func (c *Client) bindKey(ctx context.Context, cred credential) error {
-	key := Settings{ClientKeyFile: cred.Settings.ClientKeyFile, ApprovedFiles: cred.Settings.ApprovedFiles}
-	return c.bindSecrets(ctx, Target{URL: cred.Server, Settings: key}, cred.Issuer, LoginOptions{}, true)
-}
-
-// forClient returns the target without a client key if the requests of the client do not use the key. A key that is not sent is not bound.
+// forClient returns the target with only the secrets that the requests of the client contain. A key that is not sent is not bound.
 func (t Target) forClient(client dcr.Client) Target {
+	t.IDP = IDP{}
 	if client.AuthMethod != keyMethod {
 		t.ClientKeyFile = ""
 	}
@@ -155,45 +152,63 @@ func (t Target) forClient(client dcr.Client) Target {
 }
 
 // bindEach is bindSecrets for the given secrets. It takes the lock only if it has to record a server.
-func (c *Client) bindEach(ctx context.Context, server, issuer string, secrets []userSecret, o LoginOptions, record bool) error {
+func (c *Client) bindEach(ctx context.Context, server, issuer string, secrets []userSecret, o LoginOptions, record bool) (unsent func(), err error) {
+	unsent = func() {}
 	if len(secrets) == 0 {
+		return unsent, nil
+	}
+	bind := func(b *secretBindings, s userSecret) error {
+		if err := b.bindSecret(s, o.AcceptNewIssuer || o.IssuerGiven && s.recipient == issuer); err != nil {
+			return fmt.Errorf("%s: %w", server, err)
+		}
 		return nil
 	}
-	bind := func() ([]*secretBindings, error) {
-		all, err := c.loadBindings(ctx)
-		if err != nil {
-			return nil, err
+	changed, err := c.changeBindings(ctx, secrets, bind)
+	if err != nil || !record || len(changed) == 0 {
+		return unsent, err
+	}
+	return func() {
+		ctx, cancel := task.Outlive(ctx, storeLimit, storeLimit)
+		defer cancel()
+		if err := c.saveBindings(ctx, secrets, (*secretBindings).takeBack); err != nil {
+			c.warn(fmt.Sprintf("%s: a secret was not sent, but it stays bound: %v", server, err))
 		}
-		for _, s := range secrets {
-			for _, b := range all {
-				if err := context.Cause(ctx); err != nil {
-					return nil, err
-				}
-				if err := b.bindSecret(s, o.AcceptNewIssuer || o.IssuerGiven && s.recipient == issuer); err != nil {
-					return nil, fmt.Errorf("%s: %w", server, err)
-				}
+	}, c.saveBindings(ctx, secrets, bind) // another process may have recorded a server in the meantime
+}
+
+// changeBindings calls change for each secret and each record, and returns the changed records.
+func (c *Client) changeBindings(ctx context.Context, secrets []userSecret, change func(*secretBindings, userSecret) error) ([]*secretBindings, error) {
+	all, err := c.loadBindings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range secrets {
+		for _, b := range all {
+			if err := context.Cause(ctx); err != nil {
+				return nil, err
+			}
+			if err := change(b, s); err != nil {
+				return nil, err
 			}
 		}
-		return slices.DeleteFunc(all, func(b *secretBindings) bool { return !b.changed }), nil
 	}
-	changed, err := bind()
-	if err != nil || !record || len(changed) == 0 {
-		return err
-	}
+	return slices.DeleteFunc(all, func(b *secretBindings) bool { return !b.changed }), nil
+}
+
+// saveBindings calls changeBindings under the lock, and saves the changed records.
+func (c *Client) saveBindings(ctx context.Context, secrets []userSecret, change func(*secretBindings, userSecret) error) error {
 	unlock, err := c.Store.Lock(ctx, bindingsKey(), bindingsNote)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	if changed, err = bind(); err != nil { // another process may have recorded a server in the meantime
-		return err
-	}
+	changed, err := c.changeBindings(ctx, secrets, change)
 	for _, b := range changed {
 		if err := b.save(ctx); err != nil {
 			return err
 		}
 	}
-	return nil
+	return err
 }
 
 func (c *Client) loadBindings(ctx context.Context) ([]*secretBindings, error) {
@@ -203,14 +218,14 @@ func (c *Client) loadBindings(ctx context.Context) ([]*secretBindings, error) {
 	}
 	var all []*secretBindings
 	for _, store := range stores {
-		b := &secretBindings{store: store, hashes: &c.bindingHashes}
+		b := &secretBindings{New: map[string]string{}, store: store, hashes: &c.bindingHashes}
 		data, err := store.ReadNote(ctx, bindingsKey(), bindingsNote)
 		switch {
 		case errors.Is(err, keystore.ErrNotFound):
 			b.Salt, b.Issuers = rand.Text(), map[string][]string{}
 		case err != nil:
 			return nil, err
-		case json.Unmarshal(data, b) != nil || b.Salt == "" || b.Issuers == nil:
+		case json.Unmarshal(data, b) != nil || b.Salt == "" || b.Issuers == nil || b.New == nil:
 			return nil, store.DamagedNote(bindingsKey(), bindingsNote)
 		}
 		all = append(all, b)
@@ -226,13 +241,31 @@ func (b *secretBindings) bindSecret(s userSecret, allowOther bool) error {
 		return err
 	}
 	known := b.Issuers[hash]
-	if slices.ContainsFunc(known, func(issuer string) bool { return discovery.SameIssuer(issuer, s.recipient) }) {
+	if i := slices.IndexFunc(known, func(issuer string) bool { return discovery.SameIssuer(issuer, s.recipient) }); i >= 0 {
+		if b.New[hash] == known[i] {
+			delete(b.New, hash) // now two requests rely on the binding
+			b.changed = true
+		}
 		return nil
 	}
 	if len(known) > 0 && !allowOther {
 		return fmt.Errorf("%w: the %s was first used with %q, but would now go to %q (MCP Authorization Server Binding)", ErrIssuerChanged, s.what, known[0], s.recipient)
 	}
-	b.Issuers[hash], b.changed = mergeLists(known, []string{s.recipient}), true
+	b.Issuers[hash], b.New[hash], b.changed = mergeLists(known, []string{s.recipient}), s.recipient, true
+	return nil
+}
+
+// takeBack removes the binding of a request that was not sent, unless another request relies on it.
+func (b *secretBindings) takeBack(s userSecret) error {
+	hash, err := b.hash(s.value)
+	if err != nil || b.New[hash] != s.recipient {
+		return err
+	}
+	delete(b.New, hash)
+	b.Issuers[hash] = slices.DeleteFunc(b.Issuers[hash], func(issuer string) bool { return issuer == s.recipient })
+	if b.changed = true; len(b.Issuers[hash]) == 0 {
+		delete(b.Issuers, hash)
+	}
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"net/url"
 	"os"
 	"path/filepath"
 	"testing"
@@ -61,7 +62,8 @@ func TestPartsOfSecretsAreBound(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	bind := func(issuer, secret string, parts ...Secret) error {
 		target := Target{URL: "https://a", Settings: Settings{ClientID: "c", ClientSecret: Secret(secret), SecretParts: parts}}
-		return b.c.bindSecrets(t.Context(), target, issuer, LoginOptions{}, true)
+		_, err := b.c.bindSecrets(t.Context(), target, issuer, LoginOptions{}, true)
+		return err
 	}
 	for _, err := range []error{bind("https://as.example", "canary-secret", "canary-secret"), bind("https://as.example", "prefix-other-canary", "other-canary", "short")} {
 		if err != nil {
@@ -90,7 +92,7 @@ func TestFilesAreBound(t *testing.T) {
 		}
 	}
 	bind := func(target Target, issuer string, accept bool) error {
-		return b.c.bindLogin(context.Background(), target, loginAt(target, issuer), LoginOptions{AcceptNewIssuer: accept})
+		return bindAt(b.c, target, loginAt(target, issuer), LoginOptions{AcceptNewIssuer: accept})
 	}
 	key := Target{URL: "https://a", Settings: Settings{ClientID: "c", ClientKeyFile: file}}
 	keyText := newKeyText(t)
@@ -128,7 +130,7 @@ func TestFilesAreBound(t *testing.T) {
 	// A secret for the identity provider is not sent to an authorization server as a client secret.
 	write(jwtOf(`{"alg":"ES256"}`, `{"iss":"idp","sub":"ann","aud":"client"}`))
 	provider := Target{URL: "https://a", Settings: Settings{IDP: IDP{TokenEndpoint: "https://idp.example/token", ClientSecret: "s", IDTokenFile: file}}}
-	if err := bind(provider, "https://as.example", false); err != nil {
+	if _, err := b.c.bindSecrets(ctx, provider, "https://as.example", LoginOptions{}, true); err != nil {
 		t.Error(err)
 	}
 	for what, target := range map[string]Target{"assertion": assertion, "client secret": {URL: "https://a", Settings: Settings{ClientID: "c", ClientSecret: "s"}}} {
@@ -136,6 +138,20 @@ func TestFilesAreBound(t *testing.T) {
 			t.Errorf("the provider's, as %s: %v", what, err)
 		}
 	}
+}
+
+// bindAt binds the secrets of the token request of a login.
+func bindAt(c *Client, target Target, cred credential, o LoginOptions) error {
+	form := url.Values{}
+	if cred.Grant == GrantJWTBearer {
+		assertion, err := c.assertionFor(ctx, cred)
+		if err != nil {
+			return err
+		}
+		form.Set("assertion", assertion)
+	}
+	_, err := c.bindRequest(ctx, target, cred, o, form)
+	return err
 }
 
 // loginAt returns the new credential of a login at an authorization server whose token endpoint is /token.
@@ -184,7 +200,7 @@ func TestSlashOfAnIssuer(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	for _, provider := range []string{"https://idp.example", "https://idp.example/"} {
 		target := Target{URL: "https://a", Settings: Settings{IDP: IDP{Issuer: provider, ClientSecret: "secret-of-the-client"}}}
-		if err := b.c.bindSecrets(ctx, target, "https://as.example", LoginOptions{}, true); err != nil {
+		if _, err := b.c.bindSecrets(ctx, target, "https://as.example", LoginOptions{}, true); err != nil {
 			t.Errorf("%s: %v", provider, err)
 		}
 	}

@@ -87,7 +87,7 @@ func TestUnsentSecretIsNotBound(t *testing.T) {
 				t.Errorf("%d secrets are bound", n)
 			}
 			// Not even a check of a moved file reads the file.
-			if err := b.c.bindLogin(ctx, b.t, loginAt(b.t, "https://as.example"), LoginOptions{}); b.t.ApprovedFiles != nil && !errors.Is(err, refused) {
+			if err := bindAt(b.c, b.t, loginAt(b.t, "https://as.example"), LoginOptions{}); b.t.ApprovedFiles != nil && !errors.Is(err, refused) {
 				t.Errorf("the secrets of the login: %v", err)
 			}
 			b.counts(t, map[string]int{"token": 0})
@@ -229,7 +229,10 @@ func TestRenewalReadsAnotherSecret(t *testing.T) {
 		if honest.IDP.TokenEndpoint != "" {
 			honest.IDP.TokenEndpoint = "https://idp.example/token"
 		}
-		if err := c.bindLogin(ctx, honest, loginAt(honest, "https://as.honest.example"), LoginOptions{}); err != nil {
+		if err := bindAt(c, honest, loginAt(honest, "https://as.honest.example"), LoginOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.bindSecrets(ctx, Target{URL: honest.URL, Settings: Settings{IDP: honest.IDP}}, "", LoginOptions{}, true); err != nil {
 			t.Fatal(err)
 		}
 		cred := credential{Server: b.t.URL, Issuer: b.Issuer(), Grant: honest.Grant, Settings: tt.settings(file), Endpoints: storedEndpoints{Token: b.Issuer() + "/token"},
@@ -256,7 +259,7 @@ func TestRevocationReadsAnotherKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	settings := Settings{Grant: GrantClientCredentials, ClientKeyFile: file}
-	if err := c.bindSecrets(ctx, Target{URL: "https://honest.example", Settings: settings}, "https://as.honest.example", LoginOptions{}, true); err != nil {
+	if _, err := c.bindSecrets(ctx, Target{URL: "https://honest.example", Settings: settings}, "https://as.honest.example", LoginOptions{}, true); err != nil {
 		t.Fatal(err)
 	}
 	cred := credential{Server: b.t.URL, Issuer: b.Issuer(), Grant: GrantClientCredentials, Settings: settings, Token: token.Token{AccessToken: "a"},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"sync"
 
@@ -15,19 +16,20 @@ import (
 // keyMethod is the client authentication method that uses the client key (RFC 7523 §2.2).
 const keyMethod = "private_key_jwt"
 
-// tokenEndpoint returns the token endpoint for the credential's client. If the client uses a key, the key is bound first, because each request
-// reads its file again.
-func (c *Client) tokenEndpoint(ctx context.Context, cred credential) (token.Endpoint, error) {
+// tokenEndpoint returns the token endpoint for the credential's client. Each request binds the key and the assertion that it contains, because
+// their files may have changed since the login.
+func (c *Client) tokenEndpoint(cred credential) (token.Endpoint, error) {
 	e := token.Endpoint{URL: cred.Endpoints.Token, Now: c.Now, Resource: cred.Resource, Local: isLocal(cred.Server), Strict: cred.Settings.Strict}
 	var err error
 	if e.HTTP, err = c.endpointHTTP(cred.target(), cred.Issuer); err != nil {
 		return e, err
 	}
 	e.Client = token.ClientAuth{ID: cred.Client.ID, Secret: cred.Client.Secret, Method: cred.Client.AuthMethod, Audience: cred.Issuer, Algs: cred.Endpoints.SigningAlgs}
+	key := Target{URL: cred.Server, Settings: Settings{ClientKeyFile: cred.Settings.ClientKeyFile, ApprovedFiles: cred.Settings.ApprovedFiles}}
+	e.BeforeSend = func(ctx context.Context, form url.Values) (func(), error) {
+		return c.bindRequest(ctx, key, cred, LoginOptions{}, form)
+	}
 	if cred.Client.AuthMethod == keyMethod {
-		if err := c.bindKey(ctx, cred); err != nil {
-			return e, err
-		}
 		if e.Client.Key, err = c.loadKey(cred.Settings); err != nil {
 			return e, err
 		}
@@ -62,16 +64,28 @@ func (p *proverCache) of(cred credential) (*token.Prover, error) {
 	return prover, nil
 }
 
-// withEitherAuthMethod sends a request. If the server refuses the client, withEitherAuthMethod sends the request again with the method that
-// otherMethod returns (RFC 6749 §2.3.1). The second request is needed because the metadata lists the methods of the server, but not the
-// method of this client. The credential stores the method that worked. The first request does not use up a code, because a server
-// authenticates the client before it looks at the code.
-func withEitherAuthMethod[T any](ctx context.Context, c *Client, cred *credential, supported []string, notes *deviationList, request func(token.Endpoint) (T, error)) (T, error) {
-	e, err := c.tokenEndpoint(ctx, *cred)
+// bindFunc binds the secrets of a request that is about to be sent, see Client.bindRequest. The form is that of the request.
+type bindFunc func(ctx context.Context, cred credential, form url.Values) (unsent func(), err error)
+
+// withEitherAuthMethod sends a request of a login, and binds its secrets immediately before. If the server refuses the client,
+// withEitherAuthMethod sends the request again with the method that otherMethod returns (RFC 6749 §2.3.1). The second request is needed because
+// the metadata lists the methods of the server, but not the method of this client. The credential stores the method that worked. The first
+// request does not use up a code, because a server authenticates the client before it looks at the code.
+func withEitherAuthMethod[T any](ctx context.Context, c *Client, cred *credential, supported []string, notes *deviationList, bind bindFunc, request func(token.Endpoint) (T, error)) (T, error) {
+	e, err := c.tokenEndpoint(*cred)
 	if err != nil {
 		return *new(T), err
 	}
 	e.Deviation = notes.add
+	bound := false // a device login polls many times, and an error of the store must not end it
+	e.BeforeSend = func(ctx context.Context, form url.Values) (func(), error) {
+		if bound {
+			return func() {}, nil
+		}
+		unsent, err := bind(ctx, *cred, form)
+		bound = err == nil
+		return func() { bound = false; unsent() }, err
+	}
 	result, err := request(e)
 	other := otherMethod(cred.Client, supported)
 	var refused *token.Error
@@ -111,22 +125,19 @@ func otherMethod(c dcr.Client, supported []string) string {
 
 // nonInteractiveToken requests tokens with the credential's non-interactive grant. nonInteractiveToken reads the files each time, because
 // platforms replace them.
-func (c *Client) nonInteractiveToken(ctx context.Context, e token.Endpoint, cred credential) (token.Token, error) {
+func (c *Client) nonInteractiveToken(ctx context.Context, e token.Endpoint, cred credential, o LoginOptions) (token.Token, error) {
 	scope := joinScopes(cred.Scopes)
 	switch cred.Grant {
 	case GrantClientCredentials:
 		return e.ClientCredentials(ctx, scope)
 	case GrantJWTBearer:
-		assertion, bound, err := c.assertionFor(ctx, cred)
+		assertion, err := c.assertionFor(ctx, cred)
 		if err != nil {
-			return token.Token{}, err
-		}
-		if err := c.bindEach(ctx, cred.Server, cred.Issuer, bound, LoginOptions{}, true); err != nil {
 			return token.Token{}, err
 		}
 		return e.JWTBearer(ctx, assertion, scope)
 	case GrantEnterprise:
-		assertion, err := c.identityAssertion(ctx, cred, scope, e.Deviation)
+		assertion, err := c.identityAssertion(ctx, cred, o, scope, e.Deviation)
 		if err != nil {
 			return token.Token{}, err
 		}

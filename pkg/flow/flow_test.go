@@ -117,7 +117,7 @@ func TestLoginIsMakeBeforeBreak(t *testing.T) {
 		t.Fatal("a refused login cost the old credential")
 	}
 	b.login(t)
-	e, err := b.c.tokenEndpoint(ctx, old)
+	e, err := b.c.tokenEndpoint(old)
 	if err != nil {
 		t.Fatal(err)
 	}

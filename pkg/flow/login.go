@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -47,7 +48,7 @@ type loginDraft struct {
 	found *discovery.Result
 	plan  Plan
 	notes *deviationList
-	bind  func(context.Context, credential) error // binds the secrets of the login, see bindLogin; called before each request that may contain one
+	bind  bindFunc // called before each request that may contain a secret of the login
 
 	inCall bool   // a Handler started this login during a request
 	nonce  string // OpenID Connect nonce for an identity provider; empty: not sent
@@ -225,11 +226,11 @@ func (c *Client) prepareLogin(ctx context.Context, t Target, o LoginOptions, old
 	if err := checkSameIssuer(d); err != nil {
 		return d, err
 	}
-	d.bind = func(ctx context.Context, cred credential) error { return c.bindLogin(ctx, t, cred, o) }
-	if !t.grantOrDefault().nonInteractive() || t.IDP.Issuer != "" { // fail before a browser opens; a login without a user calls d.bind at once
-		if err := c.bindSecrets(ctx, t, d.found.Server.Issuer, o, false); err != nil {
-			return d, err
-		}
+	d.bind = func(ctx context.Context, cred credential, form url.Values) (func(), error) {
+		return c.bindRequest(ctx, t, cred, o, form)
+	}
+	if _, err := c.bindSecrets(ctx, t, d.found.Server.Issuer, o, false); err != nil { // fail before a browser opens
+		return d, err
 	}
 	if was := d.storedClient(); was.Kind == dcr.Dynamic && was.Issuer != "" && was.Issuer != d.found.Server.Issuer {
 		c.warn(fmt.Sprintf("the authorization server was %q at the last login, and is now %q; using a new client registration there", was.Issuer, d.found.Server.Issuer))

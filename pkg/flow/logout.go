@@ -151,7 +151,7 @@ func (c *Client) revokeTokens(ctx context.Context, cred credential, tokens []ret
 		report.warn("%s has no revocation endpoint; the tokens stay valid until they expire", cred.Issuer)
 		return false
 	}
-	e, err := c.tokenEndpoint(ctx, cred)
+	e, err := c.tokenEndpoint(cred)
 	if err != nil {
 		report.warn("%v", stage("revocation", err))
 		return false

@@ -119,10 +119,10 @@ func (c *Client) finishAlone(k *job, t Target, state, answer string) (credential
 	bound, o := p.Credential.target(), LoginOptions{AcceptNewIssuer: p.AcceptNewIssuer, IssuerGiven: p.IssuerGiven}
 	bound.SecretParts = p.SecretParts
 	cred, err := c.requestTokens(k, tokenRequest{t: t, cred: p.Credential, methods: p.AuthMethods, notes: &deviationList{}, stage: "token exchange", limit: redeemLimit, keep: c.storeLogin,
-		bind: func(ctx context.Context, cred credential) error {
-			if err := c.bindLogin(ctx, bound, cred, o); err != nil {
-				return err
-			}
+		bind: func(ctx context.Context, cred credential, form url.Values) (func(), error) {
+			return c.bindRequest(ctx, bound, cred, o, form)
+		},
+		ready: func(ctx context.Context) error {
 			_, err := c.loadUnspent(ctx, t, state)
 			return err
 		},

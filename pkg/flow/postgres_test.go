@@ -74,7 +74,8 @@ func TestBindingsAreKeptTwice(t *testing.T) {
 	b.c = b.on(t, o, b.dir)
 	secret := Settings{ClientID: "c", ClientSecret: "s"}
 	bind := func(issuer string) error {
-		return b.c.bindSecrets(t.Context(), Target{URL: "https://a", Settings: secret}, issuer, LoginOptions{}, true)
+		_, err := b.c.bindSecrets(t.Context(), Target{URL: "https://a", Settings: secret}, issuer, LoginOptions{}, true)
+		return err
 	}
 	for name, loss := range map[string]func(){
 		"nothing is lost":     func() {},

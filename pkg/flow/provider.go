@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/url"
 
 	"mcpauth/pkg/dcr"
 	"mcpauth/pkg/discovery"
@@ -96,7 +97,7 @@ func (c *Client) signInByBrowser(k *job, d loginDraft) (*credential, error) {
 	c.progress("identity provider " + server.Issuer)
 	p := loginDraft{t: Target{URL: d.t.URL, Profile: d.t.Profile}, o: LoginOptions{Timeout: d.o.Timeout, Paste: d.o.Paste}, old: d.old.providerLogin(), began: d.began,
 		found: &discovery.Result{Server: server}, notes: d.notes, nonce: rand.Text(),
-		bind: func(ctx context.Context, _ credential) error {
+		bind: func(ctx context.Context, _ credential, _ url.Values) (func(), error) {
 			return c.bindSecrets(ctx, Target{URL: d.t.URL, Settings: Settings{IDP: i}}, "", d.o, true)
 		},
 		plan: Plan{Grant: GrantCode, Issuer: server.Issuer, Scopes: []string{"openid", offlineAccess}}}
@@ -162,8 +163,8 @@ func (c credential) checkIDToken(client *Client) (subject string, err error) {
 
 // identityAssertion obtains an ID-JAG from the identity provider, in exchange for the ID token or the refresh token (MCP enterprise-managed
 // authorization §4, Identity Assertion JWT Authorization Grant §4.3). deviation gets the codes of the deviations in the provider's response.
-func (c *Client) identityAssertion(ctx context.Context, cred credential, scope string, deviation func(code string)) (string, error) {
-	idp, o, err := c.subjectToken(ctx, cred)
+func (c *Client) identityAssertion(ctx context.Context, cred credential, login LoginOptions, scope string, deviation func(code string)) (string, error) {
+	idp, o, err := c.subjectToken(cred, login)
 	if err != nil {
 		return "", err
 	}
@@ -182,21 +183,20 @@ func (c *Client) identityAssertion(ctx context.Context, cred credential, scope s
 }
 
 // subjectToken returns the token endpoint of the identity provider, and the token to exchange at this endpoint.
-func (c *Client) subjectToken(ctx context.Context, cred credential) (token.Endpoint, token.ExchangeOptions, error) {
+func (c *Client) subjectToken(cred credential, o LoginOptions) (token.Endpoint, token.ExchangeOptions, error) {
 	i := cred.Settings.IDP
 	if i.Issuer == "" {
-		bound := Settings{IDP: IDP{TokenEndpoint: i.TokenEndpoint, IDTokenFile: i.IDTokenFile}} // the file may contain another token than at the login
-		if err := c.bindSecrets(ctx, Target{URL: cred.Server, Settings: bound}, "", LoginOptions{}, true); err != nil {
-			return token.Endpoint{}, token.ExchangeOptions{}, err
+		bind := func(ctx context.Context, _ url.Values) (func(), error) { // the file may contain another token than at the login
+			return c.bindSecrets(ctx, Target{URL: cred.Server, Settings: Settings{IDP: i}}, "", o, true)
 		}
 		idToken, err := readIDToken(i.IDTokenFile)
 		// Without metadata, a client with a secret uses client_secret_basic, which every provider must support (RFC 6749 §2.3.1).
 		client := token.ClientAuth{ID: i.ClientID, Secret: i.ClientSecret, Method: dcr.AuthMethod(nil, i.ClientSecret != "", false)}
-		return token.Endpoint{URL: i.TokenEndpoint, HTTP: c.clientFor(cred.target(), c.HTTP), Now: c.Now, Local: isLocal(cred.Server), Client: client, Strict: cred.Settings.Strict},
+		return token.Endpoint{URL: i.TokenEndpoint, HTTP: c.clientFor(cred.target(), c.HTTP), Now: c.Now, Local: isLocal(cred.Server), Client: client, Strict: cred.Settings.Strict, BeforeSend: bind},
 			token.ExchangeOptions{SubjectToken: Secret(idToken), SubjectTokenType: token.TypeIDToken}, err
 	}
 	idp := cred.providerLogin()
-	e, err := c.tokenEndpoint(ctx, idp)
+	e, err := c.tokenEndpoint(idp)
 	if err != nil || idp.idToken == "" {
 		return e, token.ExchangeOptions{SubjectToken: idp.Token.RefreshToken, SubjectTokenType: token.TypeRefreshToken}, err
 	}

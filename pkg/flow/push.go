@@ -19,15 +19,12 @@ func (c *Client) pushRequest(ctx context.Context, d loginDraft, cred *credential
 	if s.PushedAuthorizationRequestURL == "" || openedLater && !s.RequirePushedAuthorizationRequests {
 		return params, nil
 	}
-	if err := d.bind(ctx, *cred); err != nil {
-		return nil, err
-	}
-	pushed, err := withEitherAuthMethod(ctx, c, cred, s.TokenEndpointAuthMethodsSupported, d.notes, func(e token.Endpoint) (token.Pushed, error) {
+	pushed, err := withEitherAuthMethod(ctx, c, cred, s.TokenEndpointAuthMethodsSupported, d.notes, d.bind, func(e token.Endpoint) (token.Pushed, error) {
 		return e.Push(ctx, s.PushedAuthorizationRequestURL, params)
 	})
 	var refused *token.Error
 	switch {
-	case errors.Is(err, token.ErrSecretRepeated):
+	case errors.Is(err, token.ErrSecretRepeated), errors.Is(err, ErrIssuerChanged):
 		return nil, err
 	case err != nil && !s.RequirePushedAuthorizationRequests && !(errors.As(err, &refused) && refused.Code != ""):
 		c.progress(fmt.Sprintf("the authorization request could not be pushed: %v", err))

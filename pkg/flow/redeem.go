@@ -38,9 +38,10 @@ type tokenRequest struct {
 	reused  bool       // the client was registered by an earlier login
 	methods []string   // client authentication methods that the metadata lists
 	notes   *deviationList
-	bind    func(context.Context, credential) error // see loginDraft
-	stage   string                                  // name of the stage in errors
-	limit   time.Duration                           // time limit of the request
+	bind    bindFunc                    // called before each request
+	ready   func(context.Context) error // called after the credential is locked; nil: nothing
+	stage   string                      // name of the stage in errors
+	limit   time.Duration               // time limit of the request
 	keep    func(context.Context, tokenRequest, token.Token) (stored, replaced credential, err error)
 	request func(context.Context, token.Endpoint) (token.Token, error)
 }
@@ -48,8 +49,9 @@ type tokenRequest struct {
 // requestTokens redeems a code, a device code or a non-interactive grant, once, and stores the new login:
 //
 //  1. lock the credential and reserve space for the new record; a device login does this after step 3
-//  2. bind the secrets that the request contains to the authorization server
-//  3. send the request; from here on, no caller can cancel the task, see spend
+//  2. check that the request may still be sent
+//  3. bind the secrets that the request contains to the authorization server, and send the request; from here on, no caller can cancel the
+//     task, see spend
 //  4. put the tokens and the replaced grants into the credential, and store it
 //  5. revoke the replaced grants that are separate from the new one, and delete the registrations that are no longer used
 //
@@ -62,15 +64,17 @@ func (c *Client) requestTokens(k *job, x tokenRequest) (credential, error) {
 		}
 	}
 	defer func() { unlock() }()
-	if err := x.bind(k.Context, x.cred); err != nil {
-		return credential{}, err
+	if x.ready != nil {
+		if err := x.ready(k.Context); err != nil {
+			return credential{}, err
+		}
 	}
 	ctx, done, err := spend(k, x.cred, x.limit)
 	if err != nil {
 		return credential{}, err
 	}
 	defer done()
-	tok, err := withEitherAuthMethod(ctx, c, &x.cred, x.methods, x.notes, func(e token.Endpoint) (token.Token, error) { return x.request(ctx, e) })
+	tok, err := withEitherAuthMethod(ctx, c, &x.cred, x.methods, x.notes, x.bind, func(e token.Endpoint) (token.Token, error) { return x.request(ctx, e) })
 	if err != nil {
 		return credential{}, stage(x.stage, wrapUnknownClient(err, x.reused))
 	}

@@ -209,13 +209,13 @@ func (c *Client) requestRenewal(ctx context.Context, cred *credential) (token.To
 }
 
 func (c *Client) requestRenewalOnce(ctx context.Context, cred *credential) (token.Token, error) {
-	e, err := c.tokenEndpoint(ctx, *cred)
+	e, err := c.tokenEndpoint(*cred)
 	if err != nil {
 		return token.Token{}, err
 	}
 	e.Deviation = func(code string) { cred.Deviations = mergeLists(cred.Deviations, []string{code}) }
 	if cred.Token.RefreshToken == "" {
-		return c.nonInteractiveToken(ctx, e, *cred)
+		return c.nonInteractiveToken(ctx, e, *cred, LoginOptions{})
 	}
 	return e.Refresh(ctx, cred.Token.RefreshToken)
 }

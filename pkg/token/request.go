@@ -117,7 +117,14 @@ func (r formRequest) sendOnce(ctx context.Context) (a *formResponse, nonce strin
 		return nil, "", r.unsentError(err)
 	}
 	req.Header = header
+	unsent := func() {}
+	if r.e.BeforeSend != nil {
+		if unsent, err = r.e.BeforeSend(ctx, form); err != nil {
+			return nil, "", err
+		}
+	}
 	if err := ctx.Err(); err != nil {
+		unsent()
 		return nil, "", a.noResponseError(nil, err, false)
 	}
 	do := httpx.Do
@@ -126,6 +133,9 @@ func (r formRequest) sendOnce(ctx context.Context) (a *formResponse, nonce strin
 	}
 	res, err := do(r.e.httpClient(), req)
 	if err != nil {
+		if written.isUnconnected() {
+			unsent()
+		}
 		return nil, nonce, a.noResponseError(res, err, written.maybeSent())
 	}
 	a.Response = *res
@@ -145,15 +155,20 @@ func (e Endpoint) httpClient() *http.Client {
 	return &http.Client{Transport: hc.Transport, Timeout: hc.Timeout, CheckRedirect: stay}
 }
 
-// requestWatch records whether the transport looked for a connection and wrote the request.
-type requestWatch struct{ asked, written atomic.Bool }
+// requestWatch records whether the transport looked for a connection, got one, and wrote the request.
+type requestWatch struct{ asked, connected, written atomic.Bool }
 
 func (w *requestWatch) trace(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn:      func(string) { w.asked.Store(true) },
+		GotConn:      func(httptrace.GotConnInfo) { w.connected.Store(true) },
 		WroteRequest: func(httptrace.WroteRequestInfo) { w.written.Store(true) },
 	})
 }
 
 // maybeSent reports whether the server may have received the request. Without httptrace in the transport, the result is always true.
 func (w *requestWatch) maybeSent() bool { return w.written.Load() || !w.asked.Load() }
+
+// isUnconnected reports whether the transport got no connection, so that no server received even a part of the request. A server that received
+// only a part of a request cannot use the code in it, but it may know the client secret. Without httptrace, the result is always false.
+func (w *requestWatch) isUnconnected() bool { return w.asked.Load() && !w.connected.Load() }

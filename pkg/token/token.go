@@ -30,6 +30,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"time"
 
 	"mcpauth/internal/httpx"
@@ -65,6 +66,10 @@ type Endpoint struct {
 	Strict      bool // every deviation from a specification is ErrMalformed
 
 	Deviation func(code string) // called with the code of each tolerated deviation; may be nil
+
+	// BeforeSend is called immediately before each request, with its form. If BeforeSend returns an error, the request is not sent. If the
+	// request certainly was not sent, for example because the connection was refused, unsent is called. May be nil.
+	BeforeSend func(ctx context.Context, form url.Values) (unsent func(), err error)
 
 	Sleep func(ctx context.Context, d time.Duration) error // waits between two polls of Device; nil: the function Sleep
 }
