@@ -311,6 +311,7 @@ func fates() map[string]fate {
 		"call/question-many":          after(exitNetwork, "asks more than 100 questions"),
 		"call/question-windows":       {exit: exitNetwork, says: "more than 20 URLs", args: slices.Concat(call, []string{"--elicit-urls"}), good: true},
 		"call/million-questions":      after(exitNetwork, "asks more than 100 questions"),
+		"call/million-words":          after(exitTool, "refuses the request: a a a"),
 		"call/million-messages":       after(exitDone, ""),
 		"call/million-arguments":      {exit: exitNetwork, says: "more than 100000 prompt arguments", args: []string{"prompts", "SERVER"}, good: true},
 		"call/million-blocks":         {exit: exitNetwork, says: "more than 100000 blocks", args: slices.Concat(call, []string{"--quiet"}), good: true},

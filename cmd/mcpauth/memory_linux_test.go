@@ -91,7 +91,7 @@ func TestMemoryOfSmallAnswer(t *testing.T) {
 	}
 }
 
-// An answer with millions of messages, questions or prompt arguments takes at most ten times its size in memory, whether the command
+// An answer with millions of messages, questions, words or prompt arguments takes at most ten times its size in memory, whether the command
 // succeeds or not. In a slice, such parts would take 25 to 60 times their size.
 func TestMemoryOfManyParts(t *testing.T) {
 	const base = 25 << 20
@@ -110,6 +110,8 @@ func TestMemoryOfManyParts(t *testing.T) {
 			[]string{"call", "SERVER", "large"}, exitDone, nil},
 		{"questions of an error", `{"jsonrpc":"2.0","id":ID,"error":{"code":-32042,"message":"m","data":{"elicitations":[0` + strings.Repeat(",0", 10_000_000) + `]}}}`,
 			[]string{"call", "SERVER", "large"}, exitNetwork, nil},
+		{"words of an error", `{"jsonrpc":"2.0","id":ID,"error":{"code":-32000,"message":"` + strings.Repeat("a ", 16<<20) + `"}}`,
+			[]string{"call", "SERVER", "large"}, exitTool, nil},
 		{"arguments of prompts", `{"jsonrpc":"2.0","id":ID,"result":{"resultType":"complete","prompts":[` + prompts + `{"name":"last"}]}}`,
 			[]string{"prompts", "SERVER"}, exitNetwork, []string{"__complete", "prompt", "SERVER", ""}},
 	} {

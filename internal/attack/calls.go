@@ -86,6 +86,7 @@ func calls() []Attack {
 		instead("task-id", "the ID of a task is 500 kB long", `"result":{"resultType":"task","taskId":"`+strings.Repeat("A", 500_000)+`","status":"working"}`),
 		instead("million-questions", "an error asks the user a million questions before the call", `"error":{"code":-32042,"message":"visit","data":{"elicitations":[0`+
 			strings.Repeat(",0", 999_999)+`]}}`),
+		instead("million-words", "an error has a million words", `"error":{"code":-32000,"message":"`+strings.Repeat("a ", 1_000_000)+`"}`),
 		{Name: "call/million-messages", What: "a million messages precede the answer in a JSON array", Later: true, Edit: func(_ *http.Request, s string) string {
 			return echoedMessage.ReplaceAllStringFunc(s, func(m string) string { return `[` + strings.Repeat(`{"method":"a"},`, 1_000_000) + m + `]` })
 		}},

@@ -63,8 +63,17 @@ var versionTexts = []string{
 // versionList matches one version or a list of versions. It is compiled when it is first used, because most runs do not need it.
 var versionList = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\d{4}-\d\d-\d\d(, ?\d{4}-\d\d-\d\d)*`) })
 
-// foldText returns a text in small letters with single blanks.
-func foldText(s string) string { return strings.ToLower(strings.Join(strings.Fields(s), " ")) }
+// maxKnownText limits the size of a text that can prove something, in bytes. Each of the known texts is much shorter.
+const maxKnownText = 4 << 10
+
+// foldText returns a text in small letters with single blanks. If the text is longer than maxKnownText, foldText returns "", because the list
+// of the words of a text takes many times its size in memory.
+func foldText(s string) string {
+	if len(s) > maxKnownText {
+		return ""
+	}
+	return strings.ToLower(strings.Join(strings.Fields(s), " "))
+}
 
 // trimText removes white space and a byte order mark around a text.
 func trimText(text string) []byte {
