@@ -91,14 +91,21 @@ func TestMemoryOfSmallAnswer(t *testing.T) {
 	}
 }
 
-// An answer with millions of messages, questions, words or prompt arguments takes at most ten times its size in memory, whether the command
-// succeeds or not. In a slice, such parts would take 25 to 60 times their size.
+// An answer with millions of messages, questions, words, prompt arguments or properties takes at most ten times its size in memory, whether
+// the command succeeds or not. In a slice, such parts would take 25 to 60 times their size.
 func TestMemoryOfManyParts(t *testing.T) {
 	const base = 25 << 20
 	m := newMachine(t)
 	prompts := ""
 	for i := range 30 {
 		prompts += fmt.Sprintf(`{"name":"p%d","arguments":[{}%s]},`, i, strings.Repeat(",{}", 300_000))
+	}
+	properties, list := "", ""
+	for i := range 70_000 {
+		properties += fmt.Sprintf(`"%%41%d":{},`, i) // the search for secrets decodes such names
+	}
+	for i := range 60 {
+		list += fmt.Sprintf(`{"name":"t%d","uri":"t%d","inputSchema":{"type":"object","properties":{%s"last":{}}}},`, i, i, properties)
 	}
 	for _, c := range []struct {
 		name, answer string // ID stands for the id of the request
@@ -114,6 +121,14 @@ func TestMemoryOfManyParts(t *testing.T) {
 			[]string{"call", "SERVER", "large"}, exitTool, nil},
 		{"arguments of prompts", `{"jsonrpc":"2.0","id":ID,"result":{"resultType":"complete","prompts":[` + prompts + `{"name":"last"}]}}`,
 			[]string{"prompts", "SERVER"}, exitNetwork, []string{"__complete", "prompt", "SERVER", ""}},
+		{"properties of tools", `{"jsonrpc":"2.0","id":ID,"result":{"resultType":"complete","ttlMs":60000,"tools":[` + list + `{"name":"last"}]}}`,
+			[]string{"tools", "SERVER", "--header", "X-Api-Key: 2345abcdefghijkl"}, exitDone, []string{"__complete", "call", "SERVER", ""}},
+		{"properties of tools, in a call", `{"jsonrpc":"2.0","id":ID,"result":{"resultType":"complete","ttlMs":60000,"tools":[` + list + `{"name":"last"}]}}`,
+			[]string{"call", "SERVER", "missing"}, exitTool, nil},
+		{"properties of too many tools", `{"jsonrpc":"2.0","id":ID,"result":{"resultType":"complete","ttlMs":60000,"tools":[` + list + list + `{"name":"last"}]}}`,
+			[]string{"tools", "SERVER"}, exitNetwork, nil},
+		{"properties of resources", `{"jsonrpc":"2.0","id":ID,"result":{"resultType":"complete","resources":[` + list + `{"uri":"last"}],"resourceTemplates":[]}}`,
+			[]string{"resources", "SERVER", "--header", "X-Api-Key: 2345abcdefghijkl"}, exitDone, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -121,7 +136,7 @@ func TestMemoryOfManyParts(t *testing.T) {
 				_, id, _ := strings.Cut(string(body), `"id":`)
 				id = id[:strings.IndexAny(id, ",}")]
 				answer := c.answer
-				if strings.Contains(string(body), `"tools/list"`) {
+				if strings.Contains(string(body), `"tools/list"`) && !strings.Contains(answer, `"tools":`) {
 					answer = `{"jsonrpc":"2.0","id":ID,"result":{"resultType":"complete","ttlMs":60000,"tools":[{"name":"large","inputSchema":{"type":"object"}}]}}`
 				}
 				w.Header().Set("Content-Type", "application/json")

@@ -141,20 +141,26 @@ func decodeCache(data []byte, url string, now time.Time) *cacheEntry {
 
 func encodeCache(m *cacheEntry, url string) []byte {
 	h := cacheHeader{Format: cacheFormat, URL: url, Era: m.era, Version: m.version, Tasks: m.tasks, Learned: m.eraTime}
-	var defs []byte
+	var defs []json.RawMessage
 	var sizes bytes.Buffer
 	if m.list != nil {
+		defs = m.list.defs
 		h.Received, h.TTL = m.list.received, m.list.ttl.Milliseconds()
 		sizes.WriteByte('{')
-		for i, def := range m.list.defs {
+		for i, def := range defs {
 			addMember(&sizes, m.list.names[i], strconv.AppendInt(nil, int64(len(def)), 10))
-			defs = append(defs, def...)
+			h.Sum = crc32.Update(h.Sum, crc32.IEEETable, def)
 		}
 		sizes.WriteByte('}')
-		h.Sum = crc32.ChecksumIEEE(defs)
 	}
 	line, _ := json.Marshal(h)
-	return bytes.Join([][]byte{line, sizes.Bytes(), defs}, []byte("\n"))
+	data := make([]byte, 0, len(line)+sizes.Len()+sizeOf(defs)+len("\n\n"))
+	data = append(append(data, line...), '\n')
+	data = append(append(data, sizes.Bytes()...), '\n')
+	for _, def := range defs {
+		data = append(data, def...)
+	}
+	return data
 }
 
 // saveCache writes the cache file if the data has changed. A tool list that was fetched with another login is not written.
@@ -166,7 +172,7 @@ func (c *Client) saveCache() {
 		return
 	}
 	m := *c.cache
-	if m.list != nil && (m.list.partial || m.list.grant != grant || !c.link.LoginSecrets().MayStore(string(slices.Concat(m.list.defs...)))) {
+	if m.list != nil && (m.list.partial || m.list.grant != grant || sizeOf(m.list.defs) > maxCache || !c.mayStore(m.list.defs)) {
 		m.list = nil
 	}
 	c.cache.changed = false
@@ -179,6 +185,13 @@ func (c *Client) saveCache() {
 		_ = httpx.WriteFile(name, data) // errors are ignored, because the cache is optional
 		pruneFiles(c.CacheDir, maxCaches, cacheExpiry, c.clock(), ".mcp", ".session", ".prompts", ".resources")
 	}
+}
+
+// mayStore reports whether no entry of a list contains a secret. The entries are checked one by one, because the check of one text takes
+// several times the size of the text in memory.
+func (c *Client) mayStore(entries []json.RawMessage) bool {
+	secrets := c.link.LoginSecrets()
+	return !slices.ContainsFunc(entries, func(e json.RawMessage) bool { return !secrets.MayStore(string(e)) })
 }
 
 // pruneFiles deletes the files of a folder that were not written for longer than expiry. If all files together have more than maxSize
@@ -265,10 +278,10 @@ func (c *Client) newestCacheFile(suffix string) string {
 	return newest
 }
 
-// keepList stores a list for shell completion. Write errors are ignored, because only completion uses the file. plainResult refuses a
-// result that requires input, because a client must not cache such a result (Caching).
-func (c *Client) keepList(ctx context.Context, suffix string, raw json.RawMessage) {
-	if c.CacheDir == "" || c.NoCache || len(raw) > maxCache || !c.link.LoginSecrets().MayStore(string(raw)) {
+// keepList stores a list with these entries for shell completion. Write errors are ignored, because only completion uses the file.
+// plainResult refuses a result that requires input, because a client must not cache such a result (Caching).
+func (c *Client) keepList(ctx context.Context, suffix string, raw json.RawMessage, entries []json.RawMessage) {
+	if c.CacheDir == "" || c.NoCache || len(raw) > maxCache || !c.mayStore(entries) {
 		return
 	}
 	if grant, err := c.loginID(ctx); err == nil {

@@ -31,6 +31,9 @@ func (c *Client) fetchPages(ctx context.Context, method, listName string, done f
 		if err != nil {
 			return false, err
 		}
+		if pages, size = pages+1, size+len(page); size > listLimit { // the last page counts too
+			return false, c.protocolError(fmt.Sprintf("its answer to %s has more than %d bytes", method, listLimit))
+		}
 		if jsonscan.Type(jsonscan.Member(page, listName)) != "array" {
 			return false, c.protocolError(fmt.Sprintf("its answer to %s contains no list of %s", method, listName))
 		}
@@ -42,12 +45,11 @@ func (c *Client) fetchPages(ctx context.Context, method, listName string, done f
 				return false, c.protocolError(fmt.Sprintf("its answer to %s has an entry of more than %d bytes", method, maxEntry))
 			}
 		}
-		pages, size = pages+1, size+len(page)
 		stop := done(page)
 		if cursor = jsonscan.Member(page, "nextCursor"); cursor == nil || string(cursor) == "null" {
 			return true, nil // an empty cursor is valid (Pagination, Implementation Guidelines)
 		}
-		if reason := cutReason(seen[string(cursor)], pages, size); reason != "" {
+		if reason := cutReason(seen[string(cursor)], pages); reason != "" {
 			c.warn("the answer to %s is incomplete: %s", method, reason)
 			return false, nil
 		}
@@ -73,14 +75,12 @@ func (c *Client) plainResult(ctx context.Context, w requestSpec) (json.RawMessag
 }
 
 // cutReason returns the reason why no further page is fetched, or "".
-func cutReason(repeated bool, pages, size int) string {
+func cutReason(repeated bool, pages int) string {
 	switch {
 	case repeated:
 		return "the server repeats a cursor"
 	case pages >= maxPages:
 		return fmt.Sprintf("it has more than %d pages", maxPages)
-	case size > listLimit:
-		return fmt.Sprintf("it has more than %d bytes", listLimit)
 	}
 	return ""
 }
@@ -95,15 +95,17 @@ func (c *Client) fetchLists(ctx context.Context, suffix string, lists []listSpec
 		return nil, err
 	}
 	b := bytes.NewBufferString("{")
+	var all []json.RawMessage
 	for _, l := range lists {
 		entries, err := c.fetchList(ctx, l)
 		if err != nil {
 			return nil, err
 		}
-		addMember(b, l.member, jsonArray(entries))
+		addMember(b, l.member, jsonArray("", entries, ""))
+		all = append(all, entries...)
 	}
 	b.WriteByte('}')
-	c.keepList(ctx, suffix, b.Bytes())
+	c.keepList(ctx, suffix, b.Bytes(), all)
 	return b.Bytes(), nil
 }
 
@@ -127,13 +129,23 @@ func (c *Client) fetchList(ctx context.Context, l listSpec) ([]json.RawMessage, 
 	return entries, err
 }
 
-func jsonArray(entries []json.RawMessage) []byte {
-	raw := []byte{'['}
+// jsonArray returns a JSON array between two texts. The result is allocated once, because the entries can have many megabytes.
+func jsonArray(before string, entries []json.RawMessage, after string) []byte {
+	raw := make([]byte, 0, len(before)+sizeOf(entries)+len(entries)+len("[]")+len(after))
+	raw = append(append(raw, before...), '[')
 	for i, e := range entries {
 		if i > 0 {
 			raw = append(raw, ',')
 		}
 		raw = append(raw, e...)
 	}
-	return append(raw, ']')
+	return append(append(raw, ']'), after...)
+}
+
+func sizeOf(entries []json.RawMessage) int {
+	size := 0
+	for _, e := range entries {
+		size += len(e)
+	}
+	return size
 }

@@ -77,7 +77,7 @@ func (c *Client) Tools(ctx context.Context) (ToolList, error) {
 	if omitted > maxOmitted {
 		c.warn("… and %d more tools are omitted", omitted-maxOmitted)
 	}
-	out.Raw = append(append([]byte(`{"tools":`), jsonArray(kept)...), '}')
+	out.Raw = jsonArray(`{"tools":`, kept, "}")
 	return out, nil
 }
 
