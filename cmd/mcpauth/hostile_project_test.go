@@ -555,6 +555,26 @@ func TestProjectOfManyServers(t *testing.T) {
 	}
 }
 
+// A trusted project's file can name at most 200 files, so that the list of trusted files stays small.
+func TestProjectOfManyFiles(t *testing.T) {
+	t.Parallel()
+	u := newUser(t)
+	project := func(files int) {
+		var entries []string
+		for i := range files / 2 {
+			entries = append(entries, fmt.Sprintf(`"s%d":{"url":"https://x","auth":{"clientKey":"k%d","assertionFile":"a%d"}}`, i, i, i))
+		}
+		u.project(t, `{"mcpServers":{`+strings.Join(entries, ",")+`}}`)
+	}
+	project(maxTrustedPaths + 2)
+	u.must(t, exitUsage, "trust")
+	if !strings.Contains(u.stderr.String(), "names 202 files") || u.stdout.Len() > 0 {
+		t.Errorf("stderr: %.300s", u.stderr.String())
+	}
+	project(maxTrustedPaths)
+	u.must(t, exitDone, "trust")
+}
+
 // The path of a key may have thousands of folders, whether they exist or not.
 func TestProjectOfManyFolders(t *testing.T) {
 	t.Parallel()

@@ -104,6 +104,10 @@ func (p *program) trustFile(ctx context.Context, name string) error {
 			}
 		}
 	}
+	if len(now.Files) > maxTrustedPaths {
+		return &configError{message: fmt.Sprintf("%s cannot be trusted, because it names %d files, and a trusted file can name at most %d", path, len(now.Files), maxTrustedPaths),
+			hint: "to use it for one command anyway: --config " + foreignWord(path)}
+	}
 	if p.out.json {
 		err = p.out.writeDocument(trustDocument(now, targets, file))
 	} else {

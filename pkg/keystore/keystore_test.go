@@ -509,6 +509,7 @@ func TestNewerIsLeftAlone(t *testing.T) {
 	})
 }
 
+// A note can be replaced, read and deleted. A note that ReadNote would refuse is not written.
 func TestNotes(t *testing.T) {
 	s := openTest(t, t.TempDir(), File, newFake(), generous())
 	ctx, other := t.Context(), Key{Server: "https://other.example"}
@@ -521,6 +522,10 @@ func TestNotes(t *testing.T) {
 		if got, err := s.ReadNote(ctx, testKey(), "intent"); string(got) != data || err != nil {
 			t.Errorf("got %q, %v", got, err)
 		}
+	}
+	wantErr(t, s.Note(ctx, testKey(), "intent", make([]byte, maxFile+1)), ErrUnwritable)
+	if got, err := s.ReadNote(ctx, testKey(), "intent"); string(got) != "two" || err != nil {
+		t.Errorf("after a note that is too large: got %d bytes, %v", len(got), err)
 	}
 	_, err = s.ReadNote(ctx, other, "intent")
 	wantErr(t, err, ErrNotFound)

@@ -153,9 +153,16 @@ func moveInto(temp *os.File, path string, data []byte, durable bool, step func(s
 	return writeError(path, err)
 }
 
-// overwriteAndClose replaces the content of f. The file is truncated after the write and not before, so that its disk blocks are reused.
+// overwriteAndClose replaces the content of f. The file is truncated after the write and not before, so that its disk blocks are reused. Data
+// that readPrivate would refuse is not written.
 func overwriteAndClose(f *os.File, data []byte, durable bool, step func(string) error) error {
-	_, err := f.Write(data)
+	var err error
+	if len(data) > maxFile {
+		err = fmt.Errorf("larger than %d bytes", maxFile)
+	}
+	if err == nil {
+		_, err = f.Write(data)
+	}
 	if err == nil {
 		err = f.Truncate(int64(len(data)))
 	}
