@@ -2,12 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"mcpauth/pkg/flow"
 )
 
 // hangingWriter is an output that nobody reads. Its first write closes began, and no write ends before the test.
@@ -80,5 +84,26 @@ func TestLastWriteHangs(t *testing.T) {
 				t.Error("still running after 20 seconds")
 			}
 		})
+	}
+}
+
+// A list whose reading was interrupted is not printed as if it were complete.
+func TestInterruptedLists(t *testing.T) {
+	p, home := testProgram(), realPath(t.TempDir())
+	p.lookupEnv = func(name string) (string, bool) {
+		value, ok := map[string]string{"HOME": home, "LOCALAPPDATA": home, "USERPROFILE": home}[name]
+		return value, ok
+	}
+	if _, err := p.replaceTrusted(t.Context(), filepath.Join(home, ".mcp.json"), trustedFile{Path: filepath.Join(home, ".mcp.json"), Sum: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	if err := p.listTrusted(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("trust --list: %v", err)
+	}
+	p.out.verbose, p.global.keystore = true, "file"
+	if rows, err := p.withJournals(ctx, []flow.Status{{URL: "https://x/", State: flow.StateValid}}); !errors.Is(err, context.Canceled) {
+		t.Errorf("status --json --verbose: %v, %v", rows, err)
 	}
 }

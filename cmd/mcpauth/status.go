@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"mcpauth/internal/config"
 	"mcpauth/pkg/flow"
 )
 
@@ -30,7 +31,11 @@ func runStatus(ctx context.Context, p *program, words []string, check bool) erro
 	list, failed := p.loginStatuses(ctx, words)
 	logins := len(list)
 	if len(words) == 0 {
-		list = append(list, p.serversWithoutLogin(ctx, list)...)
+		others, err := p.serversWithoutLogin(ctx, list)
+		if err != nil {
+			return err
+		}
+		list = append(list, others...)
 	}
 	if failed != nil && len(list) == 0 {
 		return failed
@@ -38,7 +43,10 @@ func runStatus(ctx context.Context, p *program, words []string, check bool) erro
 	var err error
 	switch {
 	case p.out.json:
-		err = p.out.writeDocument(p.withJournals(ctx, list))
+		var rows []statusWithJournal
+		if rows, err = p.withJournals(ctx, list); err == nil {
+			err = p.out.writeDocument(rows)
+		}
 	case len(list) > 0:
 		err = p.out.statusTable(list)
 	default:
@@ -64,12 +72,16 @@ func runStatus(ctx context.Context, p *program, words []string, check bool) erro
 	return p.forEachServer(ctx, words, failed, func(i int) error { return checks[i]() }, func(int) error { return nil })
 }
 
-// serversWithoutLogin returns the servers of the configuration files that have no stored login.
-func (p *program) serversWithoutLogin(ctx context.Context, logins []flow.Status) []flow.Status {
+// serversWithoutLogin returns the servers of the configuration files that have no stored login. An error in a file is only a warning, because
+// status shows the logins without the files too. The returned error is that of ctx.
+func (p *program) serversWithoutLogin(ctx context.Context, logins []flow.Status) ([]flow.Status, error) {
 	file, err := p.loadConfig(ctx)
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, err
+	case err != nil:
 		p.out.printWarning("%v", err)
-		return nil
+		file = &config.File{}
 	}
 	var list []flow.Status
 	for _, name := range file.Names() {
@@ -78,7 +90,7 @@ func (p *program) serversWithoutLogin(ctx context.Context, logins []flow.Status)
 			list = append(list, flow.Status{Name: &name, URL: url, State: flow.StateNone, Scopes: []string{}, Deviations: []string{}})
 		}
 	}
-	return list
+	return list, nil
 }
 
 // loginStatuses returns the status of each named server. If words is empty, loginStatuses returns all stored logins that can be read.
@@ -113,7 +125,8 @@ type statusWithJournal struct {
 }
 
 // withJournals adds the journals if --verbose is set. A journal lists the process, the time and the error of each renewal.
-func (p *program) withJournals(ctx context.Context, list []flow.Status) []statusWithJournal {
+// A journal that cannot be read is only a warning. The returned error is that of ctx.
+func (p *program) withJournals(ctx context.Context, list []flow.Status) ([]statusWithJournal, error) {
 	rows := make([]statusWithJournal, len(list))
 	for i, s := range list {
 		rows[i].Status = s
@@ -121,11 +134,13 @@ func (p *program) withJournals(ctx context.Context, list []flow.Status) []status
 		if !p.out.verbose || s.State == flow.StateNone || err != nil {
 			continue
 		}
-		if rows[i].Journal, err = c.Journal(ctx, targetOf(s)); err != nil {
+		if rows[i].Journal, err = c.Journal(ctx, targetOf(s)); ctx.Err() != nil {
+			return nil, ctx.Err()
+		} else if err != nil {
 			p.out.printWarning("%s: journal: %v", foreignName(nameOrURL(s)), err)
 		}
 	}
-	return rows
+	return rows, nil
 }
 
 // tokenCheck returns a function that asks the server whether it still accepts the stored token. The function does not renew the token.

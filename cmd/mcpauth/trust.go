@@ -165,7 +165,9 @@ func (p *program) listTrusted(ctx context.Context) error {
 	rows, cells := []row{}, [][]string{}
 	for _, f := range known {
 		state := "trusted"
-		if file, err := config.Load(ctx, config.Places{Project: f.Path}); err != nil {
+		if file, err := config.Load(ctx, config.Places{Project: f.Path}); ctx.Err() != nil {
+			return ctx.Err()
+		} else if err != nil {
 			state = "unreadable"
 		} else if file.Sum != f.Sum {
 			state = "changed"
