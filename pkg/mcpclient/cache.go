@@ -183,8 +183,13 @@ func (c *Client) saveCache() {
 	}
 	if data := encodeCache(&m, c.URL); len(data) <= maxCache {
 		_ = httpx.WriteFile(name, data) // errors are ignored, because the cache is optional
-		pruneFiles(c.CacheDir, maxCaches, cacheExpiry, c.clock(), ".mcp", ".session", ".prompts", ".resources")
+		c.pruneCache()
 	}
+}
+
+// pruneCache keeps the cache folder below its limit.
+func (c *Client) pruneCache() {
+	pruneFiles(c.CacheDir, maxCaches, cacheExpiry, c.clock(), ".mcp", ".session", ".prompts", ".resources")
 }
 
 // mayStore reports whether no entry of a list contains a secret. The entries are checked one by one, because the check of one text takes
@@ -286,6 +291,7 @@ func (c *Client) keepList(ctx context.Context, suffix string, raw json.RawMessag
 	}
 	if grant, err := c.loginID(ctx); err == nil {
 		_ = httpx.WriteFile(c.cacheFile(grant, suffix), raw)
+		c.pruneCache()
 	}
 }
 

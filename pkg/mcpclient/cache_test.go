@@ -14,21 +14,7 @@ import (
 // pruneFiles keeps the folder below its limit and deletes the oldest files first. pruneFiles does not delete files of other programs.
 func TestCacheIsBounded(t *testing.T) {
 	dir := t.TempDir()
-	write := func(name string, age time.Duration) {
-		t.Helper()
-		path := filepath.Join(dir, name)
-		f, err := os.Create(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := f.Truncate(maxCaches / 4); err != nil { // a sparse file
-			t.Fatal(err)
-		}
-		f.Close()
-		if err := os.Chtimes(path, time.Time{}, time.Now().Add(-age)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	write := func(name string, age time.Duration) { writeSparse(t, filepath.Join(dir, name), age) }
 	for i, name := range []string{"a-0.mcp", "a-1.session", "a-2.mcp", "a-3.mcp", "a-4.mcp", "a-5.mcp"} {
 		write(name, time.Duration(i+1)*time.Hour)
 	}
@@ -50,6 +36,37 @@ func TestCacheIsBounded(t *testing.T) {
 		if left[i] != want[i] {
 			t.Errorf("left %q, want %q", left, want)
 		}
+	}
+}
+
+// writeSparse creates a file with a quarter of the size that all cache files together can have.
+func writeSparse(t *testing.T, path string, age time.Duration) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Truncate(maxCaches / 4); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	if err := os.Chtimes(path, time.Time{}, time.Now().Add(-age)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The folder stays below its limit if only lists of prompts or resources are written.
+func TestListsOfCompletionAreBounded(t *testing.T) {
+	c := client(t, newServer(t, modern(hour, nil)), func(c *Client) { c.CacheDir = t.TempDir() })
+	if err := c.prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 {
+		writeSparse(t, filepath.Join(c.CacheDir, fmt.Sprintf("a-%d.prompts", i)), time.Duration(i+1)*time.Hour)
+	}
+	c.keepList(t.Context(), ".prompts", json.RawMessage(`{"prompts":[]}`), nil)
+	if left := filesIn(c.CacheDir, "a-*"); len(left) != 3 || len(c.keptList(".prompts")) == 0 {
+		t.Errorf("left %q", left)
 	}
 }
 

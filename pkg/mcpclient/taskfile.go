@@ -14,7 +14,7 @@ import (
 
 const (
 	taskFormat   = 1
-	maxTaskFile  = 1 << 20
+	maxTaskFile  = 32 << 10            // maximum size of a record in bytes; a few large records of one server would push out those of other servers
 	maxTaskFiles = 16 << 20            // maximum size of the records of all servers in bytes; beyond it, the oldest are deleted
 	taskExpiry   = 30 * 24 * time.Hour // how long a record is kept after its last change
 )

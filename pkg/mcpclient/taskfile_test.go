@@ -59,7 +59,18 @@ func wantCleanRecord(t *testing.T, m *Client, word, want string) {
 func TestTaskRecordsAreBounded(t *testing.T) {
 	c := &Client{URL: "https://x", TaskDir: t.TempDir()}
 	if err := c.writeTask(Task{ID: "t1", Tool: strings.Repeat("a", maxTaskFile), Status: taskWorking}); err == nil {
-		t.Error("a record of more than 1 MiB was written")
+		t.Error("a record that is too large was written")
+	}
+	if maxTaskFiles/maxTaskFile < 500 {
+		t.Errorf("%d tasks of one server push out the records of the others", maxTaskFiles/maxTaskFile)
+	}
+	full := Task{ID: strings.Repeat("t", maxTaskID), Tool: strings.Repeat("a", 1000), Status: taskWorking, answered: map[string]bool{}}
+	for i := range maxQuestions {
+		full.answered[shortHash(fmt.Sprint(i))] = true
+	}
+	long := &Client{URL: "https://x/" + strings.Repeat("a", 8<<10), TaskDir: t.TempDir()}
+	if err := long.writeTask(full); err != nil {
+		t.Error(err)
 	}
 	const records = maxTaskFiles/(maxTaskFile-1000) + 5
 	for i := range records {
