@@ -33,7 +33,7 @@ func callCommand(p *program) *cli.Command {
 		Flags: slices.Concat([]cli.Flag{
 			&cli.StringFlag{Name: "args", Usage: "`JSON` all arguments as one object; @FILE reads the object from a file, - from standard input; each ARGUMENT replaces one member", Destination: &o.args},
 			&cli.BoolFlag{Name: "no-validate", Usage: "do not check the arguments against the tool's schema", Destination: &o.noValidate},
-			&cli.StringFlag{Name: "reauth", Usage: "`HOW` how to obtain authorization: browser (default) renews the token or logs in, refresh only renews the token, never does neither", Destination: &o.reauth},
+			&cli.StringFlag{Name: "reauth", Usage: "`HOW` how to obtain authorization: browser (default) renews the token or logs in, refresh never opens the browser, never does neither", Destination: &o.reauth},
 			&cli.StringSliceFlag{Name: "scope", Usage: "`SCOPE` request this scope as well if a login is needed; repeatable or space separated", Destination: &o.scopes, Action: checkScopeFlag},
 			&cli.BoolFlag{Name: "idempotent", Usage: "allow the call to be sent again if the connection is lost", Destination: &o.idempotent},
 			&cli.BoolFlag{Name: "detach", Usage: "if the server answers with a task, print the task ID and do not wait for the task", Destination: &o.detach},

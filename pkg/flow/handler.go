@@ -55,6 +55,7 @@ type Handler struct {
 	mu           sync.Mutex
 	address      string              // URL for the requests, see Endpoint; empty: the store has not been read yet
 	stepUps      map[string][]Secret // key: a set of requested scopes; value: the tokens that lacked a scope of this set
+	logins       []time.Time         // when the latest logins of this handler began, see countLogin
 	issued       Secret              // latest access token that replaced a refused one
 	issuedAt     time.Time           // when issued was obtained
 	refusedToken Secret              // a refresh token that the server refused while the access token was valid
@@ -303,7 +304,7 @@ func (h *Handler) Authorize(ctx context.Context, req *http.Request, resp *http.R
 	if issued || !h.mayLogin(s) { // a server that refuses each new token must not open the browser again and again
 		return fmt.Errorf("%w%s", err, serverMessage(challenge))
 	}
-	return h.loginAgain(ctx, errors.Is(err, ErrClientRejected), loginReason{challenges: challenges, scopes: h.o.Scopes, rejected: &sent})
+	return h.loginAgain(ctx, errors.Is(err, ErrClientRejected), loginReason{challenges: challenges, scopes: h.o.Scopes, rejected: &sent}, err)
 }
 
 // serverMessage returns the error_description of a challenge in a form that can be appended to an error message.
@@ -360,8 +361,12 @@ func (h *Handler) wasIssued(sent Secret) bool {
 	return sent != "" && sent == h.issued && h.c.now().Sub(h.issuedAt) < justIssued
 }
 
-// loginAgain logs in, and makes the handler use the new credential. Requests of this process for the same scopes share one login.
-func (h *Handler) loginAgain(ctx context.Context, newClient bool, why loginReason) error {
+// loginAgain logs in, and makes the handler use the new credential. Requests of this process for the same scopes share one login. If too
+// many logins opened the browser, loginAgain returns the error instead.
+func (h *Handler) loginAgain(ctx context.Context, newClient bool, why loginReason, instead error) error {
+	if h.o.Reauth == ReauthBrowser {
+		why.start = func() error { return h.countLogin(instead) }
+	}
 	o := LoginOptions{NewClient: newClient, Timeout: h.o.LoginTimeout, silent: h.o.Reauth != ReauthBrowser}
 	cred, err := h.c.loginOnce(ctx, "login "+h.t.String()+" "+scopeSetKey(why.scopes), h.t, o, why)
 	if err != nil {

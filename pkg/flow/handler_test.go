@@ -142,13 +142,18 @@ func TestStepUpsAreShared(t *testing.T) {
 	b.counts(t, map[string]int{"login": 2})
 }
 
-// answers403 gives a handler the response 403 with a challenge.
-func (b *bench) answers403(t *testing.T, challenge string) error {
+// refuse gives a handler a response that refuses the stored token.
+func (b *bench) refuse(t *testing.T, h *Handler, status int, challenge string) error {
 	t.Helper()
 	req, _ := http.NewRequestWithContext(ctx, http.MethodPost, b.URL(), nil)
 	req.Header.Set("Authorization", "Bearer "+string(b.stored(t).Token.AccessToken))
-	return b.c.Handler(b.t, HandlerOptions{}).Authorize(ctx, req, &http.Response{StatusCode: http.StatusForbidden, Body: http.NoBody, Request: req,
-		Header: http.Header{"Www-Authenticate": {challenge}}})
+	return h.Authorize(ctx, req, &http.Response{StatusCode: status, Body: http.NoBody, Request: req, Header: http.Header{"Www-Authenticate": {challenge}}})
+}
+
+// answers403 gives a new handler the response 403 with a challenge.
+func (b *bench) answers403(t *testing.T, challenge string) error {
+	t.Helper()
+	return b.refuse(t, b.c.Handler(b.t, HandlerOptions{}), http.StatusForbidden, challenge)
 }
 
 // A server may require more scopes without naming them.
@@ -203,7 +208,7 @@ func TestStepUpsAreCountedForEachSet(t *testing.T) {
 // The handler takes the grant from the stored credential, because commands other than login do not name one.
 func TestHandlerUsesTheStoredGrant(t *testing.T) {
 	b := newBench(t, demo.Options{})
-	b.t.Settings = Settings{Grant: GrantClientCredentials, ClientID: "demo-basic", ClientSecret: "demo-cs-basic", Scopes: []string{"notes:read"}}
+	b.t.Settings = Settings{Grant: GrantClientCredentials, ClientID: "demo-basic", ClientSecret: "demo-cs-basic"}
 	b.login(t)
 	h := b.c.Handler(Target{URL: b.t.URL}, HandlerOptions{Reauth: ReauthRefresh})
 	if status, err := b.ask(ctx, h, "secret_note", 2); status != http.StatusOK {

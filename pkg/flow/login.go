@@ -34,6 +34,7 @@ type loginReason struct {
 	challenges []discovery.Challenge // challenges of the 401 or 403 response; discovery starts with them
 	scopes     []string              // extra scopes to request, in addition to the scopes that the server chooses
 	rejected   *Secret               // access token that the server refused; any other usable token can replace it; nil: the user asked for the login
+	start      func() error          // called before the client registers or the browser opens; an error ends the login; nil: no limit
 }
 
 // loginLimit is the time limit of a login, from its start until mcpauth sends the code.
@@ -127,6 +128,11 @@ func (c *Client) loginAlone(k *job, t Target, o LoginOptions, why loginReason) (
 	d, err := c.prepareLogin(ctx, t, o, old, why)
 	if err != nil {
 		return credential{}, err
+	}
+	if why.start != nil {
+		if err := why.start(); err != nil {
+			return credential{}, err
+		}
 	}
 	cred, err := c.obtainTokens(k, d)
 	if errors.Is(err, errForgotten) {

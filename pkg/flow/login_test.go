@@ -51,7 +51,7 @@ func TestStepUpKeepsGrantAndClient(t *testing.T) {
 		t.Run(string(grant), func(t *testing.T) {
 			b := newBench(t, demo.Options{})
 			bare := b.t
-			b.t.Grant, b.t.ClientID, b.t.ClientSecret, b.t.Scopes = grant, "demo-basic", "demo-cs-basic", []string{"notes:read"}
+			b.t.Grant, b.t.ClientID, b.t.ClientSecret = grant, "demo-basic", "demo-cs-basic"
 			b.login(t)
 			opened := b.opened.Load()
 			if err := b.tool(t, b.c.Handler(bare, HandlerOptions{}), "secret_note"); err != nil {
@@ -64,7 +64,7 @@ func TestStepUpKeepsGrantAndClient(t *testing.T) {
 			if grant == GrantClientCredentials && b.opened.Load() != opened {
 				t.Error("a browser was opened")
 			}
-			b.counts(t, map[string]int{"registered": 0})
+			b.counts(t, map[string]int{"registered": 0, "token": 2})
 		})
 	}
 }

@@ -1,0 +1,108 @@
+package flow
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"mcpauth/internal/demo"
+)
+
+// If the user named the scopes of a login that nobody approves, a server cannot make mcpauth request more scopes.
+func TestServerWidensAnUnattendedLogin(t *testing.T) {
+	logins := map[string]func(t *testing.T) *bench{
+		"client_credentials": func(t *testing.T) *bench {
+			b := newBench(t, demo.Options{})
+			b.t.Settings = Settings{Grant: GrantClientCredentials, ClientID: "demo-basic", ClientSecret: "demo-cs-basic"}
+			return b
+		},
+		"enterprise": func(t *testing.T) *bench {
+			b, _ := enterprise(t)
+			return b
+		},
+	}
+	for name, prepare := range logins {
+		for _, reauth := range []Reauth{ReauthBrowser, ReauthRefresh} {
+			t.Run(name+" "+string(reauth), func(t *testing.T) {
+				b := prepare(t)
+				b.t.Scopes = []string{"notes:read"}
+				b.login(t)
+				asked, opened := b.stored(t).Scopes, b.opened.Load()
+				_, err := b.ask(ctx, b.c.Handler(Target{URL: b.t.URL}, HandlerOptions{Reauth: reauth}), "secret_note", 2)
+				var needed *ScopeError
+				if !errors.As(err, &needed) || needed.Granted || !slices.Contains(needed.Scopes, "notes:write") {
+					t.Errorf("got %v, want a ScopeError with notes:write", err)
+				}
+				b.counts(t, map[string]int{"token": 1})
+				if got := b.stored(t).Scopes; !slices.Equal(got, asked) || b.opened.Load() != opened {
+					t.Errorf("the login requests %q, want %q; the browser was opened %d times", got, asked, b.opened.Load()-opened)
+				}
+			})
+		}
+	}
+}
+
+// A step-up without a user stays automatic if the server chose the scopes of the login, or if the user names the new scope.
+func TestUnattendedStepUp(t *testing.T) {
+	for name, tt := range map[string]struct{ login, call []string }{
+		"the server chose":        {},
+		"the call names the rest": {login: []string{"notes:read"}, call: []string{"notes:write"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, demo.Options{})
+			b.t.Settings = Settings{Grant: GrantClientCredentials, ClientID: "demo-basic", ClientSecret: "demo-cs-basic", Scopes: tt.login}
+			b.login(t)
+			h := b.c.Handler(Target{URL: b.t.URL}, HandlerOptions{Reauth: ReauthRefresh, Scopes: tt.call})
+			if status, err := b.ask(ctx, h, "secret_note", 2); status != http.StatusOK {
+				t.Errorf("%d, %v", status, err)
+			}
+			b.counts(t, map[string]int{"token": 2})
+		})
+	}
+}
+
+// A server cannot open the browser again and again by requiring other scopes each time. After a while, a login is allowed again.
+func TestServerRequiresOtherScopesEachTime(t *testing.T) {
+	b := newBench(t, demo.Options{Settings: demo.Settings{Scopes: []string{"none"}}})
+	b.login(t)
+	h := b.c.Handler(b.t, HandlerOptions{})
+	var err error
+	for i := range 20 {
+		err = b.refuse(t, h, http.StatusForbidden, fmt.Sprintf(`Bearer error="insufficient_scope", scope="x%d"`, i))
+	}
+	var needed *ScopeError
+	if !errors.As(err, &needed) || needed.Granted || !slices.Contains(needed.Scopes, "x19") {
+		t.Errorf("got %v, want a ScopeError with x19", err)
+	}
+	if n := b.opened.Load(); n != 1+maxLogins {
+		t.Errorf("the browser was opened %d times, want %d", n, 1+maxLogins)
+	}
+	b.later(loginPeriod + time.Minute)
+	if err := b.refuse(t, h, http.StatusForbidden, `Bearer error="insufficient_scope", scope="y"`); err != nil {
+		t.Error(err)
+	}
+}
+
+// If the authorization server ends each login at once, a server cannot open the browser for each request.
+func TestServerEndsEachLogin(t *testing.T) {
+	for status, challenge := range map[int]string{http.StatusForbidden: `Bearer error="insufficient_scope", scope="x"`, http.StatusUnauthorized: "Bearer"} {
+		b := newBench(t, demo.Options{})
+		b.login(t)
+		b.set(t, "revoke")
+		b.set(t, "authorize:access-denied")
+		h := b.c.Handler(b.t, HandlerOptions{})
+		var err error
+		for range 20 {
+			err = b.refuse(t, h, status, challenge)
+		}
+		if err == nil {
+			t.Errorf("%d: no error", status)
+		}
+		if n := b.opened.Load(); n != 1+maxLogins {
+			t.Errorf("%d: the browser was opened %d times, want %d", status, n, 1+maxLogins)
+		}
+	}
+}
