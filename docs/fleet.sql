@@ -14,5 +14,5 @@ CREATE TABLE IF NOT EXISTS mcpauth_credentials (
     claim        text,                        -- names the renewal under way
     claimed_by   text,                        -- machine and process that renews
     claimed_at   timestamptz,
-    updated      timestamptz NOT NULL DEFAULT now()
+    updated      timestamptz NOT NULL DEFAULT pg_catalog.now()
 );

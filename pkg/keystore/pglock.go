@@ -80,7 +80,7 @@ func (p *postgres) newSession(ctx context.Context, machine string) (*lockSession
 		return nil, err
 	}
 	s := &lockSession{conn: conn, machine: machine}
-	s.backend, err = runForValue(ctx, conn, `SELECT pg_backend_pid()`)
+	s.backend, err = runForValue(ctx, conn, `SELECT pg_catalog.pg_backend_pid()`)
 	if err == nil && s.backend != strconv.FormatUint(uint64(conn.PID()), 10) {
 		err = p.checkPooler(ctx, s)
 	}
@@ -100,20 +100,22 @@ func (p *postgres) newSession(ctx context.Context, machine string) (*lockSession
 
 // tryLock acquires the lock, unless another session holds it or another machine has claimed the row.
 func (p *postgres) tryLock(ctx context.Context, s *lockSession, key Key, purpose string) (bool, error) {
-	const id = `hashtextextended(coalesce(current_schema(), '') || '.mcpauth.' || $1::text, 0)`
+	const id = `pg_catalog.hashtextextended(COALESCE(pg_catalog.current_schema()::text, '') || '.mcpauth.' || $1::text, 0::bigint)`
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	name := key.name() + "." + purpose
-	taken, err := runForValue(ctx, s.conn, `SELECT pg_try_advisory_lock(`+id+`)`, name)
+	taken, err := runForValue(ctx, s.conn, `SELECT pg_catalog.pg_try_advisory_lock(`+id+`)`, name)
 	if err != nil || taken != "t" || purpose != LockCredential {
 		return taken == "t", err
 	}
 	claimed, err := runOrCreate(ctx, s.conn, `SELECT 1 FROM mcpauth_credentials WHERE name = $1 AND claim IS NOT NULL
-		AND split_part(claimed_by, ' ', 1) <> split_part($2::text, ' ', 1) AND claimed_at BETWEEN now() - make_interval(secs => $3::float8) AND now() + make_interval(secs => $3::float8)`, key.name(), s.machine, claimTime.Seconds())
+		AND pg_catalog.split_part(claimed_by, ' ', 1) <> pg_catalog.split_part($2::text, ' ', 1)
+		AND claimed_at BETWEEN pg_catalog.now() - pg_catalog.make_interval(secs => $3::float8) AND pg_catalog.now() + pg_catalog.make_interval(secs => $3::float8)`,
+		key.name(), s.machine, claimTime.Seconds())
 	if err != nil || len(claimed) == 0 {
 		return err == nil, err
 	}
-	_, err = runSQL(ctx, s.conn, `SELECT pg_advisory_unlock(`+id+`)`, name)
+	_, err = runSQL(ctx, s.conn, `SELECT pg_catalog.pg_advisory_unlock(`+id+`)`, name)
 	return false, err
 }
 
@@ -138,11 +140,11 @@ func (p *postgres) checkPooler(ctx context.Context, s *lockSession) error {
 		if _, err := runSQL(ctx, other, `BEGIN`); err != nil {
 			return nil // session mode: no backend became free
 		}
-		theirs, err := runForValue(ctx, other, `SELECT pg_backend_pid()`)
+		theirs, err := runForValue(ctx, other, `SELECT pg_catalog.pg_backend_pid()`)
 		if err != nil {
 			return nil
 		}
-		ours, err := runForValue(ctx, s.conn, `SELECT pg_backend_pid()`)
+		ours, err := runForValue(ctx, s.conn, `SELECT pg_catalog.pg_backend_pid()`)
 		if err != nil {
 			return err
 		}

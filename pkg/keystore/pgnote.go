@@ -20,8 +20,8 @@ func (p *postgres) writeNote(ctx context.Context, key Key, name string, data []b
 		return err
 	}
 	began := time.Now()
-	_, err = p.query(ctx, key, `INSERT INTO mcpauth_credentials AS c (name, key, notes) VALUES ($1, $2, jsonb_build_object($3::text, $4::text))
-		ON CONFLICT (name) DO UPDATE SET notes = c.notes || excluded.notes, claimed_at = CASE WHEN c.claim IS NULL THEN NULL ELSE now() END`,
+	_, err = p.query(ctx, key, `INSERT INTO mcpauth_credentials AS c (name, key, notes) VALUES ($1, $2, pg_catalog.jsonb_build_object($3::text, $4::text))
+		ON CONFLICT (name) DO UPDATE SET notes = c.notes || excluded.notes, claimed_at = CASE WHEN c.claim IS NULL THEN NULL ELSE pg_catalog.now() END`,
 		key.name(), keyText(key), name, base64.StdEncoding.EncodeToString(sealed))
 	if s := p.heldSession(key); err == nil && s != nil && s.claim != "" && time.Since(began) > claimLead {
 		return fmt.Errorf("%w: the database is too slow to renew a token safely", ErrTimeout)

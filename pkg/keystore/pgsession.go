@@ -29,12 +29,13 @@ const (
 
 	// sessionSettings make the server end the session and release its locks if the client cannot be reached for 25 s. The tcp settings have
 	// no effect on a Unix socket. synchronous_commit ensures that a committed record is on disk.
-	sessionSettings = `SELECT set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false),
-		set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '20000', false), set_config('statement_timeout', '10000', false),
-		set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, false)`
+	sessionSettings = `SELECT pg_catalog.set_config('tcp_keepalives_idle', '10', false), pg_catalog.set_config('tcp_keepalives_interval', '5', false),
+		pg_catalog.set_config('tcp_keepalives_count', '3', false), pg_catalog.set_config('tcp_user_timeout', '20000', false),
+		pg_catalog.set_config('statement_timeout', '10000', false), pg_catalog.set_config('synchronous_commit',
+		CASE pg_catalog.current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE pg_catalog.current_setting('synchronous_commit') END, false)`
 	// idleSetting prevents the server from ending an idle session while a user logs in, because the end of the session would release the
 	// lock. PostgreSQL 14 introduced this setting.
-	idleSetting = `, set_config('idle_session_timeout', '0', false)`
+	idleSetting = `, pg_catalog.set_config('idle_session_timeout', '0', false)`
 )
 
 // lockSession is the connection that holds a lock.

@@ -29,7 +29,7 @@ const createTable = `CREATE TABLE IF NOT EXISTS mcpauth_credentials (
     claim        text,                        -- names the renewal under way
     claimed_by   text,                        -- machine and process that renews
     claimed_at   timestamptz,
-    updated      timestamptz NOT NULL DEFAULT now()
+    updated      timestamptz NOT NULL DEFAULT pg_catalog.now()
 )`
 
 // rowVersion is the format version of new rows. Rows of version 1 were not authenticated.
@@ -51,6 +51,9 @@ const (
 // while the first machine is still redeeming the refresh token. For this case, reserve also writes a claim to the row. Until claimTime has
 // passed, no other machine can acquire the lock of the row. The owner of the claim can store its record even without the lock. If another
 // machine renews after claimTime, it replaces the claim, and a put of the former owner fails.
+//
+// In each statement, the functions have the schema pg_catalog, and the operands have the exact types of a built-in operator. Otherwise,
+// PostgreSQL could call a function or an operator that another user created in a schema of the search_path.
 type postgres struct {
 	url     string
 	keyFile string
@@ -68,7 +71,7 @@ const selectEntry = `SELECT key, generation, format, public, name, `
 
 // readRow returns the entry of a credential and its encrypted record. Neither is authenticated yet.
 func (p *postgres) readRow(ctx context.Context, key Key) (Entry, []byte, error) {
-	rows, err := p.query(ctx, key, selectEntry+`encode(sealed, 'hex') FROM mcpauth_credentials WHERE name = $1`, key.name())
+	rows, err := p.query(ctx, key, selectEntry+`pg_catalog.encode(sealed, 'hex') FROM mcpauth_credentials WHERE name = $1`, key.name())
 	if err != nil {
 		return Entry{}, nil, err
 	}
@@ -142,8 +145,8 @@ func (p *postgres) put(ctx context.Context, key Key, r Record, _ reservedSpace) 
 }
 
 const (
-	setRecord = ` SET key = $2, generation = $3, format = $4, sealed = $5, public = $6, updated = now(), claim = NULL, claimed_by = NULL, claimed_at = NULL
-		WHERE c.name = $1 AND c.generation = $7 AND ($8::text IS NULL OR c.claim = $8) RETURNING encode(sealed, 'hex')`
+	setRecord = ` SET key = $2, generation = $3, format = $4, sealed = $5, public = $6, updated = pg_catalog.now(), claim = NULL, claimed_by = NULL, claimed_at = NULL
+		WHERE c.name = $1 AND c.generation = $7 AND ($8::text IS NULL OR c.claim = $8) RETURNING pg_catalog.encode(sealed, 'hex')`
 	updateRecord = `UPDATE mcpauth_credentials AS c` + setRecord
 	insertRecord = `INSERT INTO mcpauth_credentials AS c (name, key, generation, format, sealed, public) VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (name) DO UPDATE` + setRecord
@@ -188,7 +191,7 @@ func (p *postgres) replaceRowAfterLoss(ctx context.Context, key Key, sql string,
 		if err != nil {
 			return nil, err
 		}
-		rows, err := runSQL(ctx, conn, `SELECT encode(sealed, 'hex') FROM mcpauth_credentials WHERE name = $1 AND generation = $2`, key.name(), generation)
+		rows, err := runSQL(ctx, conn, `SELECT pg_catalog.encode(sealed, 'hex') FROM mcpauth_credentials WHERE name = $1 AND generation = $2`, key.name(), generation)
 		if err == nil && (len(rows) == 0 || string(rows[0][0]) != hex.EncodeToString(sealed)) {
 			rows, err = runSQL(ctx, conn, sql, args...)
 		}
@@ -210,9 +213,9 @@ func (p *postgres) reserve(ctx context.Context, key Key) (reservedSpace, error) 
 		return nil, fmt.Errorf("%w: the lock of the credential is not held", ErrBusy)
 	}
 	claim := rand.Text()
-	rows, err := p.query(ctx, key, `INSERT INTO mcpauth_credentials AS c (name, key, claim, claimed_by, claimed_at) VALUES ($1, $2, $3, $4, now())
-		ON CONFLICT (name) DO UPDATE SET claim = $3, claimed_by = $4, claimed_at = now() WHERE c.format <= $5
-		RETURNING generation, pg_backend_pid()`, key.name(), keyText(key), claim, s.machine, rowVersion)
+	rows, err := p.query(ctx, key, `INSERT INTO mcpauth_credentials AS c (name, key, claim, claimed_by, claimed_at) VALUES ($1, $2, $3, $4, pg_catalog.now())
+		ON CONFLICT (name) DO UPDATE SET claim = $3, claimed_by = $4, claimed_at = pg_catalog.now() WHERE c.format <= $5
+		RETURNING generation, pg_catalog.pg_backend_pid()`, key.name(), keyText(key), claim, s.machine, rowVersion)
 	switch {
 	case err != nil:
 		return nil, err
@@ -256,7 +259,7 @@ func (p *postgres) entries(ctx context.Context, key *Key) ([]Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	sql, of, args := fmt.Sprintf(selectEntry+`encode(substring(sealed FOR %d), 'hex') FROM mcpauth_credentials WHERE generation > 0`, labelSize), Key{}, []any(nil)
+	sql, of, args := fmt.Sprintf(selectEntry+`pg_catalog.encode(pg_catalog.substring(sealed, 1, %d), 'hex') FROM mcpauth_credentials WHERE generation > 0`, labelSize), Key{}, []any(nil)
 	if key != nil {
 		sql, of, args = sql+` AND name = $1`, *key, []any{key.name()}
 	}

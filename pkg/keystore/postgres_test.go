@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -486,4 +487,94 @@ func (s *testStore) schema(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return u.Query().Get("search_path")
+}
+
+// If another user of the database creates functions and operators in a schema of the search_path, no statement calls them. PostgreSQL would
+// prefer one of them to a built-in one if its argument types were nearer to those of the call (CVE-2018-1058).
+func TestForeignFunctions(t *testing.T) {
+	checkCalls(t)
+	address, keyFile := schemaFor(t, t.TempDir())
+	a, b := machine(t, address, keyFile), machine(t, address, keyFile)
+	schema := a.schema(t)
+	createOperators(t, schema)
+
+	a.put(t, testKey(), "one")
+	if err := a.Note(t.Context(), testKey(), "intent", []byte("mine")); err != nil {
+		t.Fatal(err)
+	}
+	if note, err := a.ReadNote(t.Context(), testKey(), "intent"); err != nil || string(note) != "mine" {
+		t.Errorf("note %q, %v", note, err)
+	}
+	unlock, r := renewing(t, a)
+	a.cutOff(t)
+	_, err := b.Lock(t.Context(), testKey(), LockCredential)
+	wantErr(t, err, ErrBusy)
+	if _, err := a.Put(t.Context(), testKey(), r); err != nil {
+		t.Error(err)
+	}
+	unlock()
+	if err := a.postgres.deleteNote(t.Context(), testKey(), "intent"); err != nil {
+		t.Error(err)
+	}
+	a.refuse(t, testKey())
+	if all, err := b.List(t.Context()); err != nil || len(all) != 1 {
+		t.Errorf("list %v, %v", all, err)
+	}
+	if err := b.Delete(t.Context(), testKey()); err != nil {
+		t.Error(err)
+	}
+	b.refuse(t, testKey())
+	if called := string(admin(t, `SELECT is_called FROM `+schema+`.called`)[0][0]); called != "f" {
+		t.Error("a foreign operator was called")
+	}
+}
+
+// createOperators creates operators with the names that the store's statements use, for many types. An operator that is called fails, and sets
+// is_called of the sequence "called".
+func createOperators(t *testing.T, schema string) {
+	t.Helper()
+	sql := "CREATE SEQUENCE " + schema + ".called;"
+	types := []string{"text", "name", "varchar", `"char"`, "smallint", "integer", "bigint", "numeric", "float8", "boolean", "bytea", "json", "jsonb", "timestamptz", "timestamp", "interval"}
+	for _, left := range types {
+		for _, right := range types {
+			sql += fmt.Sprintf(`CREATE FUNCTION %[1]s.foreign(a %[2]s, b %[3]s) RETURNS boolean LANGUAGE plpgsql
+				AS $$ BEGIN PERFORM nextval('%[1]s.called'); RAISE EXCEPTION 'a foreign operator was called'; END $$;`, schema, left, right)
+			for _, operator := range []string{"=", "<>", "<", "<=", ">", ">=", "||", "-", "+", "->>", "?"} {
+				sql += fmt.Sprintf("CREATE OPERATOR %[1]s.%[2]s (LEFTARG = %[3]s, RIGHTARG = %[4]s, FUNCTION = %[1]s.foreign);", schema, operator, left, right)
+			}
+		}
+	}
+	conn, err := pgconn.Connect(t.Context(), serverURL)
+	if err == nil {
+		defer closeConn(conn)
+		_, err = conn.Exec(t.Context(), sql).ReadAll()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// checkCalls checks that each statement in the source names the schema pg_catalog before each function that it calls.
+func checkCalls(t *testing.T) {
+	t.Helper()
+	calls := 0
+	for _, file := range []string{"postgres.go", "pglock.go", "pgnote.go", "pgsession.go"} {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, text := range strings.Split(string(source), "`") {
+			if i%2 == 0 {
+				continue // not between two backquotes, so not SQL
+			}
+			for _, call := range regexp.MustCompile(`[\w.]*[a-z_]\(`).FindAllString(text, -1) {
+				if calls++; !strings.HasPrefix(call, "pg_catalog.") {
+					t.Errorf("%s: %s has no schema", file, call)
+				}
+			}
+		}
+	}
+	if calls == 0 {
+		t.Error("no statement was found")
+	}
 }
