@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -235,6 +236,10 @@ func (p *postgres) connect(ctx context.Context) (*pgconn.PgConn, error) {
 	}
 }
 
+// startupSettings are the settings of a session that the connection string and a service file may contain. The driver sends every parameter that
+// it does not know to the server as a setting. Without this list, it would send another file that PGSERVICEFILE names by mistake.
+var startupSettings = []string{"application_name", "client_encoding", "options", "search_path", "timezone"}
+
 // parseConfig parses the connection string and reads the files that the string and the environment name. If reading a file blocks,
 // parseConfig returns when ctx ends.
 func (p *postgres) parseConfig(ctx context.Context) (*pgconn.Config, error) {
@@ -255,6 +260,12 @@ func (p *postgres) parseConfig(ctx context.Context) (*pgconn.Config, error) {
 			return nil, ctx.Err()
 		}
 		return nil, fmt.Errorf("%w: a file of the connection cannot be read (PGPASSFILE, PGSERVICEFILE, PGSSLROOTCERT, PGSSLCERT or PGSSLKEY)", ErrTimeout)
+	}
+	for name := range config.RuntimeParams {
+		if !slices.Contains(startupSettings, strings.ToLower(name)) { // the error does not quote the name, because it may be a part of a secret
+			return nil, fmt.Errorf("%w: the connection string or the service file contains an unknown parameter; the settings of a session are %s",
+				ErrUnavailable, strings.Join(startupSettings, ", "))
+		}
 	}
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "mcpauth"

@@ -123,7 +123,7 @@ func TestPostgresErrors(t *testing.T) {
 		"accepts and never answers": {"postgres://u:canary-pw@" + silent + "/db?sslmode=disable", ErrTimeout},
 		"no table and no right":     {as("mcpauth_reader", "canary-reader"), ErrNoTable},
 		"too many clients":          {as("mcpauth_crowd", "canary-crowd"), ErrFull},
-		"read only":                 {with(t, good, "default_transaction_read_only", "on"), ErrReadOnly},
+		"read only":                 {with(t, good, "options", "-cdefault_transaction_read_only=on"), ErrReadOnly},
 		"too old":                   {"postgres://u:canary-pw@" + oldServer(t) + "/db?sslmode=disable", ErrTooOld},
 		"no TLS there":              {as("postgres", "canary-pw", "sslmode", "require"), ErrUnavailable},
 		"not a URL":                 {"postgres://u:canary-pw@host:port/db", ErrUnavailable},
