@@ -13,8 +13,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 	"unicode/utf8"
 
@@ -119,8 +117,11 @@ func checkObject(what, text string) error {
 	return nil
 }
 
+// maxArguments limits a file with arguments, and the arguments on standard input, in bytes.
+const maxArguments = 64 << 20
+
 func (p *program) stdinText(what string) (string, error) {
-	data, err := io.ReadAll(p.stdin)
+	data, err := httpx.ReadLimited(p.stdin, maxArguments)
 	switch {
 	case err != nil:
 		return "", &configError{message: what + ": " + err.Error()}
@@ -132,7 +133,7 @@ func (p *program) stdinText(what string) (string, error) {
 
 // readText reads a UTF-8 file.
 func readText(what, file string) (string, error) {
-	data, err := os.ReadFile(file)
+	data, err := httpx.ReadNamed(file, maxArguments)
 	if err != nil {
 		return "", &configError{message: fmt.Sprintf("%s: %v", what, err)}
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"os"
 	"strings"
 
 	"mcpauth/internal/httpx"
@@ -50,7 +49,7 @@ func (p *program) headerValue(name, value string) (string, error) {
 	case !httpx.IsToken(name):
 		return "", usage("--header: " + errHeaderName.Error())
 	case strings.HasPrefix(value, "@"):
-		data, err := os.ReadFile(value[1:])
+		data, err := httpx.ReadNamed(value[1:], maxSecret)
 		if err != nil {
 			return "", &configError{message: fmt.Sprintf("--header %s: %v", removeControls(name), err)}
 		}

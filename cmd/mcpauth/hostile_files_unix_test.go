@@ -286,6 +286,44 @@ func TestTrustedFileBecomesAPipe(t *testing.T) {
 	}
 }
 
+// A file that the user names may be much larger than the memory, such as a sparse file or a device. mcpauth stops reading at a limit.
+func TestNamedFilesAreBounded(t *testing.T) {
+	t.Parallel()
+	u := newUser(t)
+	u.must(t, exitDone, "login", u.good.URL(), "--name", "x")
+	file := filepath.Join(u.home, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const size = maxArguments + 1
+	if err := os.Truncate(file, size); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"call", "x", "echo", "text=@file"},
+		{"call", "x", "echo", "text:=@file"},
+		{"call", "x", "echo", "--args", "@file"},
+		{"call", "x", "ask", "--elicit", "@file"},
+		{"prompt", "x", "greeting", "name=@file"},
+		{"tools", "x", "--header", "X-Key: @file"},
+		{"tools", "x", "--cacert", "file"},
+		{"login", u.good.URL(), "--name", "y", "--client-id", "z", "--client-secret-file", "file"},
+	} {
+		u.must(t, exitUsage, args...)
+		if !strings.Contains(u.stderr.String(), "larger than ") {
+			t.Errorf("%q: %s", args, u.stderr.String())
+		}
+	}
+	stdin, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdin.Close()
+	if _, err := (&program{stdin: stdin}).stdinText("--args -"); err == nil || !strings.Contains(err.Error(), "larger than ") {
+		t.Errorf("standard input: %v", err)
+	}
+}
+
 // The user gives the name of a secret file by mistake. No error quotes the file.
 func TestNamedFilesAreNotQuoted(t *testing.T) {
 	t.Parallel()

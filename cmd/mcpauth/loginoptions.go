@@ -6,9 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"net/url"
-	"os"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -17,7 +15,7 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-// maxSecret is the largest number of bytes that a secret or an address on standard input may have.
+// maxSecret is the largest number of bytes that a file with a secret, and a secret or an address on standard input, may have.
 const maxSecret = 64 << 10
 
 // checkFlags returns an error if a flag has an invalid value, or if flags contradict each other.
@@ -128,7 +126,7 @@ func (p *program) clientSecret(o loginOptions) (string, error) {
 	case o.secretEnv != "":
 		return p.readVariable("--client-secret-env", o.secretEnv)
 	case o.secretFile != "":
-		data, err := os.ReadFile(o.secretFile)
+		data, err := httpx.ReadNamed(o.secretFile, maxSecret)
 		if err != nil {
 			return "", &configError{message: "--client-secret-file: " + err.Error()}
 		}
@@ -150,12 +148,9 @@ func (p *program) clientSecret(o loginOptions) (string, error) {
 
 // readStdin reads a secret or an address from standard input.
 func (p *program) readStdin() ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(p.stdin, maxSecret+1))
-	switch {
-	case err != nil:
+	data, err := httpx.ReadLimited(p.stdin, maxSecret)
+	if err != nil {
 		return nil, &configError{message: "standard input: " + err.Error()}
-	case len(data) > maxSecret:
-		return nil, &configError{message: "standard input: more than 64 kB"}
 	}
 	return bytes.TrimSpace(data), nil
 }

@@ -1,6 +1,8 @@
 package httpx
 
 import (
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -18,6 +20,26 @@ func ReadFile(name string, limit int64) ([]byte, error) {
 		return nil, fs.ErrInvalid
 	}
 	return os.ReadFile(name)
+}
+
+// ReadNamed reads a file that the user names, which may also be a pipe. If the file is larger than limit bytes, such as a sparse file or a
+// device, ReadNamed stops reading and returns an error.
+func ReadNamed(name string, limit int) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return ReadLimited(f, limit)
+}
+
+// ReadLimited reads r to its end. If r has more than limit bytes, ReadLimited returns an error.
+func ReadLimited(r io.Reader, limit int) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, int64(limit)+1))
+	if err == nil && len(data) > limit {
+		err = fmt.Errorf("larger than %d kB", limit>>10)
+	}
+	return data, err
 }
 
 // WriteFile replaces a private file atomically. The file is not synced, because lost data can be fetched again.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"sync"
 	"sync/atomic"
 )
@@ -35,13 +34,16 @@ type hostState struct {
 	recorded        atomic.Bool                    // the certificate that verified the host is recorded
 }
 
+// maxAuthorities limits the file of Options.CAFile, in bytes.
+const maxAuthorities = 16 << 20
+
 func newRootsTransport(memory rootMemory, caFile string) (*rootsTransport, error) {
 	r := &rootsTransport{memory: memory, hosts: map[string]*hostState{}, transports: map[string]*http.Transport{}}
 	r.allRoots = func() *x509.CertPool { return nil }
 	if caFile == "" {
 		return r, nil
 	}
-	pem, err := os.ReadFile(caFile)
+	pem, err := ReadNamed(caFile, maxAuthorities)
 	if err != nil {
 		return nil, fmt.Errorf("certificate authorities: %w", err)
 	}
