@@ -79,7 +79,7 @@ func errorTable() []errorRow {
 		{isAny(discovery.ErrSibling), exitSecurity, "security", movedHint},
 		{isAny(callback.ErrState), exitSecurity, "security", suggestLogin("start over: ", "--print-url")},
 		{isAny(flow.ErrIssuerChanged), exitSecurity, "security", suggestLogin("if you know that the server moved: ", "--accept-new-issuer")},
-		{isA[*token.UnnamedIssuerError], exitSecurity, "security", hintFrom(issuerHint)},
+		{isA[*token.UnnamedIssuerError], exitSecurity, "security", suggestLogin("if you know that this token endpoint belongs to this authorization server, name the authorization server: ", "--issuer", "URL")},
 		{both(isAny(flow.ErrIdentityProvider), isAny(token.ErrAudience, token.ErrIDToken, discovery.ErrIssuer, callback.ErrIssuer)), exitSecurity, "security", fixedHint(administrator)},
 		{isAny(token.ErrIDToken), exitSecurity, "security", fixedHint(administrator)},
 		{isAny(flow.ErrMoved), exitSecurity, "security", fixedHint("start the command again: it then uses the new address")},

@@ -229,27 +229,10 @@ func scopeHint(a hintInput, e *flow.ScopeError) string {
 	return a.loginLine("--scope", strings.Join(e.Scopes, " "))
 }
 
-// namedHint suggests a login at the authorization server that the MCP server names. Without --issuer, a configuration or
-// an earlier login named another server, and the client may be bound to this other server. The hint then contains --accept-new-issuer.
+// namedHint suggests a login at another authorization server. The user must name it, because --issuer also allows mcpauth to send the stored
+// secrets to it.
 func namedHint(a hintInput) string {
-	e, ok := errors.AsType[*discovery.Error](a.err)
-	if !ok || len(e.Named) == 0 {
-		return operatorHint(a)
-	}
-	named := e.Named[0]
-	if _, err := httpx.Check(named, true); err != nil || !isShowable(named) {
-		named = "URL"
-	}
-	flags := []string{"--issuer", named}
-	if !a.hasFlag("--issuer") {
-		flags = append([]string{"--accept-new-issuer"}, flags...)
-	}
-	return "if you know that the server moved there: " + a.withoutSecrets().loginLine(flags...)
-}
-
-// issuerHint suggests a login that names the issuer, if its token endpoint is not below the issuer.
-func issuerHint(a hintInput, e *token.UnnamedIssuerError) string {
-	return "if you know that this token endpoint belongs to this authorization server: " + a.loginLine("--issuer", e.Issuer)
+	return "if you know that the server moved, name the authorization server that you trust: " + a.withoutSecrets().loginLine("--issuer", "URL")
 }
 
 // movedHint suggests a login to the URL to which the server redirects.

@@ -24,6 +24,7 @@ import (
 	"mcpauth/pkg/discovery"
 	"mcpauth/pkg/flow"
 	"mcpauth/pkg/mcpclient"
+	oauth "mcpauth/pkg/token"
 )
 
 // mishap is an error of the table in exit.go, provoked with the demo server.
@@ -73,15 +74,15 @@ func mishaps() []mishap {
 		{name: "the metadata does not announce PKCE", rows: "discovery.ErrPKCE", words: []string{"metadata:no-pkce"}, args: login("--name", "notes", "--scope", "notes:read notes:write", "--strict"),
 			exit: 7, code: "security", hint: `mcpauth login SERVER --name notes --scope 'notes:read notes:write' --assume-pkce-s256$`},
 		{name: "the metadata does not name the URL of --issuer", rows: "discovery.ErrNotNamed", args: login("--issuer", "https://other.example", "--name", "a"), exit: 7, code: "security",
-			hint: "mcpauth login SERVER --name a --issuer ISSUER$"},
+			hint: "mcpauth login SERVER --name a --issuer URL$", fill: map[string]string{"URL": "ISSUER"}},
 		{name: "the client was registered with another issuer", rows: "flow.ErrIssuerChanged", before: [][]string{login("--client-id", "demo-public")}, then: []string{"migrate"},
 			args: login("--client-id", "demo-public"), exit: 7, code: "security", hint: "--accept-new-issuer$"},
 		{name: "the metadata no longer names the pinned issuer", rows: "discovery.ErrNotNamed", before: [][]string{login("--client-id", "demo-public", "--issuer", "ISSUER")}, then: []string{"migrate"},
-			args: login(), exit: 7, code: "security", hint: "--accept-new-issuer --issuer ISSUER/as-[a-z0-9]+$"},
+			args: login(), exit: 7, code: "security", hint: "mcpauth login SERVER --issuer URL$", fill: map[string]string{"URL": "NEW-ISSUER"}},
 		{name: "the metadata no longer names the issuer in the configuration", rows: "discovery.ErrNotNamed", before: [][]string{login("--client-id", "demo-public", "--name", "work")}, then: []string{"migrate"},
 			spoil: func(t *testing.T, u *unlucky) {
 				u.file(t, "config.json", u.names.Replace(`{"mcpServers":{"work":{"url":"SERVER","auth":{"clientId":"demo-public","issuer":"ISSUER"}}}}`))
-			}, args: []string{"login", "work"}, exit: 7, code: "security", hint: "mcpauth login work --accept-new-issuer --issuer ISSUER/as-[a-z0-9]+$", unshown: true},
+			}, args: []string{"login", "work"}, exit: 7, code: "security", hint: "mcpauth login work --issuer URL$", fill: map[string]string{"URL": "NEW-ISSUER"}, unshown: true},
 		{name: "the metadata names no authorization server", rows: "discovery.ErrUnnamed", words: []string{"resource-metadata:set.authorization_servers="}, args: login("--scope", "notes:read"),
 			exit: 5, code: "discovery", hint: "--scope notes:read --issuer URL$", fill: map[string]string{"URL": "ISSUER"}},
 		{name: "the authorization server has no grant for users", rows: "discovery.ErrNonInteractiveOnly", words: []string{`metadata:del=authorization_endpoint,set.grant_types_supported=["client_credentials"]`}, args: login("--name", "m"),
@@ -135,7 +136,7 @@ func mishaps() []mishap {
 		// The token endpoint.
 		{name: "the assertion names a token endpoint on another origin", rows: "token.UnnamedIssuerError", words: []string{"metadata:set.token_endpoint=ELSEWHERE-ORIGIN/token"},
 			spoil: func(t *testing.T, u *unlucky) { u.file(t, "assertion", u.elsewhere.AssertionForEndpoint()) },
-			args:  login("--grant", "jwt_bearer", "--client-id", "demo-public", "--assertion-file", "HOME/assertion", "--resource", "ELSEWHERE"), exit: 7, code: "security", hint: "--resource ELSEWHERE --issuer ISSUER$", goesOn: true},
+			args:  login("--grant", "jwt_bearer", "--client-id", "demo-public", "--assertion-file", "HOME/assertion", "--resource", "ELSEWHERE"), exit: 7, code: "security", hint: "--resource ELSEWHERE --issuer URL$", fill: map[string]string{"URL": "ISSUER"}, goesOn: true},
 		{name: "the resource parameter is refused", rows: "token.Error callback.AuthorizationError", words: []string{"resource=refuse"}, args: login("--name", "m"), exit: 4, code: "auth_failed", hint: "--name m --no-resource"},
 		{name: "the authorization code is refused", rows: "token.Error", words: []string{"token:refused-code"}, args: login(), exit: 4, code: "auth_failed", hint: "only the server's operator", nothing: true},
 		{name: "the authorization code has expired", rows: "token.Error", words: []string{"token:invalid_grant,n=1"}, args: login("--name", "m"), exit: 4, code: "invalid_grant", hint: "mcpauth login SERVER --name m$"},
@@ -461,7 +462,7 @@ func beginLogin(t *testing.T, u *unlucky) {
 func (u *unlucky) fill(words []string) []string {
 	filled := make([]string, len(words))
 	for i, w := range words {
-		filled[i] = u.names.Replace(w)
+		filled[i] = u.names.Replace(strings.ReplaceAll(w, "NEW-ISSUER", u.Issuer())) // after the action migrate, ISSUER is the old one
 	}
 	return filled
 }
@@ -608,16 +609,30 @@ func shellFields(line string) []string {
 	return words
 }
 
-// A hint that names a server of the attacker's choice repeats no flag that would send a secret of the user there.
+// If a server names another server, the hint repeats no flag that would send a secret of the user there. No hint contains the issuer that a
+// server names, because --issuer also allows mcpauth to send the stored secrets to it.
 func TestHintsSendNoSecret(t *testing.T) {
-	typed := newTypedFlags("--name m", "--header 'X-Key: $KEY'", "--client-id c", "--client-secret-env VAR", "--client-key k.pem", "--assertion-file a")
-	e := &discovery.Error{Location: "https://evil.example/mcp", Named: []string{"https://evil.example"}}
-	for _, hint := range []func(hintInput) string{movedHint, namedHint} {
-		got := hint(hintInput{typed: commandLine{flags: typed}, server: "SERVER", err: e})
-		if !strings.Contains(got, "evil.example") || !strings.Contains(got, "--name m --client-id c") ||
+	typed := newTypedFlags("--name m", "--issuer https://good.example", "--header 'X-Key: $KEY'", "--client-id c", "--client-secret-env VAR", "--client-key k.pem", "--assertion-file a")
+	a := hintInput{typed: commandLine{flags: typed}, server: "SERVER"}
+	a.err = &discovery.Error{Location: "https://evil.example/mcp"}
+	moved := movedHint(a)
+	if !strings.Contains(moved, "evil.example") {
+		t.Error(moved)
+	}
+	a.err = &discovery.Error{Reason: `authorization_servers is "https://evil.example"`, Err: discovery.ErrNotNamed}
+	named := rowFor(a.err).hint(a)
+	if !strings.HasSuffix(named, "mcpauth login SERVER --name m --client-id c --issuer URL") {
+		t.Error(named)
+	}
+	for _, got := range []string{moved, named} {
+		if !strings.Contains(got, "--name m") || !strings.Contains(got, "--client-id c") ||
 			slices.ContainsFunc([]string{"--header", "--client-secret", "--client-key", "--assertion"}, func(flag string) bool { return strings.Contains(got, flag) }) {
 			t.Error(got)
 		}
+	}
+	a.err = &oauth.UnnamedIssuerError{Audience: "https://good.example/token", Issuer: "https://evil.example"}
+	if got := rowFor(a.err).hint(a); !strings.HasSuffix(got, " --issuer URL") || strings.Contains(got, "evil.example") {
+		t.Error(got)
 	}
 }
 
@@ -664,9 +679,6 @@ func TestHintsAreShort(t *testing.T) {
 			"scope":    func() string { return scopeHint(a, &flow.ScopeError{Scopes: []string{bad}}) },
 			"moved": func() string {
 				return movedHint(hintInput{server: "s", err: &discovery.Error{Location: "https://evil.example/" + bad}})
-			},
-			"named": func() string {
-				return namedHint(hintInput{server: "s", err: &discovery.Error{Named: []string{"https://evil.example/" + bad}}})
 			},
 		} {
 			if got := hint(); len(got) > 200 || !strings.Contains(got, "VALUE") && !strings.Contains(got, "URL") || blankLine(got, 1) != "" {

@@ -116,6 +116,9 @@ func (v *victim) check(t *testing.T, f fate) {
 	if line := regexp.MustCompile(`(?m)^ *hint: (mcpauth logout|curl).*`).FindString(v.stderr.String() + "\n" + v.stdout.String()); line != "" {
 		t.Errorf("a server wrote a line of ours: %s", line)
 	}
+	if line := regexp.MustCompile(`(?m)^hint: .*--issuer h.*`).FindString(v.stderr.String()); line != "" {
+		t.Errorf("a hint names an authorization server that a server chose: %s", line)
+	}
 	if f.shows != "" && !strings.Contains(v.stdout.String(), f.shows) {
 		t.Errorf("stdout does not contain %s:\n%.2000s", f.shows, v.stdout.String())
 	}

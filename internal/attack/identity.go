@@ -104,6 +104,8 @@ func identity() []Attack {
 		spoilt("identity", "account-unknown", "the server does not name the account", "token:del=id_token"),
 		spoilt("identity", "alias-elsewhere", "the token endpoint for mutual TLS is on another host, to get the user's certificate",
 			"metadata:set.mtls_endpoint_aliases={\"token_endpoint\":"+word(AS2+"/token")+"}"),
+		spoilt("identity", "issuer-moved", "the resource metadata names the attacker's authorization server instead of the one of --issuer, so that the user pastes a hint which names the attacker's",
+			"resource-metadata:set.authorization_servers=["+word(Evil)+"]"),
 		spoilt("identity", "issuer-foreign", "the authorization server metadata names another issuer", "metadata:set.issuer="+word(Evil)),
 		spoilt("identity", "issuer-case", "the issuer in the metadata differs in letter case", "metadata:set.issuer="+word("https://AS.attack.example")),
 		spoilt("identity", "issuer-port", "the issuer in the metadata differs in the port", "metadata:set.issuer="+word(AS+":443")),

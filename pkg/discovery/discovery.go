@@ -110,7 +110,6 @@ type Error struct {
 	Reason   string
 	Section  string    // section of the rule that failed; empty: none
 	Attempts []Attempt // if URL is empty: the requests that were sent
-	Named    []string  // ErrNotNamed: the authorization servers that the MCP server names
 	Location string    // ErrMoved, ErrSibling: the new URL
 	Err      error
 }

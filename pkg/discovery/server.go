@@ -89,7 +89,7 @@ func (f *finder) fetchMetadata(ctx context.Context) error {
 		i := slices.IndexFunc(issuers, func(s string) bool { return SameIssuer(s, f.o.Issuer) })
 		if i < 0 {
 			return &Error{Stage: stageResource, URL: f.r.ResourceMetadataURL, Err: ErrNotNamed, Section: "RFC 9728 §7.6",
-				Reason: fmt.Sprintf("authorization_servers is %s, expected %q", quoteAll(issuers), f.o.Issuer), Named: issuers}
+				Reason: fmt.Sprintf("authorization_servers is %s, expected %q", quoteAll(issuers), f.o.Issuer)}
 		}
 		issuers = issuers[i : i+1]
 	}
