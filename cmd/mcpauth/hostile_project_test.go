@@ -509,7 +509,8 @@ func TestProjectReplacesAnIdentity(t *testing.T) {
 	u.must(t, exitDone, "login", "code", "--client-id", "demo-public") // a flag is the user's word
 }
 
-// A project's file that another user could have written is ignored with a warning, and cannot be trusted.
+// A project's file that another user could have written is ignored with a warning, and cannot be trusted. No message advises --config, which would
+// use the variables of the file without showing them. With --config, mcpauth warns that another user can change the file.
 func TestForeignProjectIsIgnored(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
@@ -524,18 +525,34 @@ func TestForeignProjectIsIgnored(t *testing.T) {
 	}
 	u.must(t, exitDone, "logout", "x")
 	u.must(t, exitUsage, "tools", "x")
-	if s := u.stderr.String(); !strings.Contains(s, ".mcp.json is ignored, because another user could have written it") || !strings.Contains(s, "unknown server") {
+	if s := u.stderr.String(); !strings.Contains(s, ".mcp.json is ignored, because another user could have written it") || !strings.Contains(s, ownCopy) || strings.Contains(s, "--config") ||
+		!strings.Contains(s, "unknown server") {
 		t.Errorf("stderr: %s", s)
 	}
 	u.must(t, exitUsage, "trust")
-	if !strings.Contains(u.stderr.String(), "cannot be trusted") {
+	if s := u.stderr.String(); !strings.Contains(s, "cannot be trusted") || !strings.Contains(s, ownCopy) || strings.Contains(s, "--config") {
 		t.Errorf("stderr: %s", u.stderr.String())
 	}
 	u.must(t, exitDone, "trust", "--revoke")
 	if !strings.Contains(u.stderr.String(), "is no longer trusted") {
 		t.Errorf("stderr: %s", u.stderr.String())
 	}
-	u.must(t, exitDone, "tools", "x", "--config", ".mcp.json")
+	warned := func(file string, want bool) {
+		t.Helper()
+		u.must(t, exitDone, "tools", "x", "--config", file)
+		if s := u.stderr.String(); strings.Contains(s, "warning: another user can change "+file+": ") != want {
+			t.Errorf("stderr: %s", s)
+		}
+	}
+	warned(".mcp.json", true)
+	if err := errors.Join(os.Chmod(u.home, 0o777|os.ModeSticky), os.Symlink(filepath.Join(u.home, ".mcp.json"), filepath.Join(u.home, "link"))); err != nil { // like /tmp
+		t.Fatal(err)
+	}
+	warned(".mcp.json", false)
+	if err := os.Chmod(filepath.Join(u.home, ".mcp.json"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	warned("link", true)
 }
 
 // A project's file with very many servers is read in linear time. mcpauth refuses a project's file of more than 1 MiB.

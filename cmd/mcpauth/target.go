@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -214,11 +215,18 @@ func (p *program) loadConfig(ctx context.Context) (*config.File, error) {
 		return nil, err
 	}
 	for _, e := range places.Ignored {
-		p.out.printWarning("%s is ignored, because %s; to use it anyway, give --config", e.Path, e.Reason)
+		advice := ""
+		if filepath.Base(e.Path) == ".mcp.json" { // the other file is the user's own config.json
+			advice = "; to use it, " + ownCopy
+		}
+		p.out.printWarning("%s is ignored, because %s%s", e.Path, e.Reason, advice)
 	}
 	file, err := config.Load(ctx, places)
 	if err != nil {
 		return nil, err
+	}
+	if reason := config.NamedExposed(places.Named); reason != "" {
+		p.out.printWarning("another user can change %s: %s", places.Named, reason)
 	}
 	for _, e := range file.Skipped() {
 		p.out.printDetail("%s: the server %q is skipped: %s", e.Path, e.Name, e.Skipped)

@@ -48,6 +48,10 @@ func trustCommand(p *program) *cli.Command {
 	}
 }
 
+// ownCopy is the advice for a project's file that another user can change. The advice is not --config, which uses all variables and files of the
+// file without showing one.
+const ownCopy = "copy the file to a folder of your own, check the copy, and run mcpauth trust in that folder"
+
 func untrustedError(e config.Entry, state string) error {
 	uses := usesText(e.Uses(), func(written string) string { return "" })
 	return &configError{message: fmt.Sprintf("%s %s, and its server %s uses %s", e.Path, state, quote(e.Name), shorten(uses, 300)),
@@ -246,7 +250,7 @@ func (p *program) projectFile(name string) (string, error) {
 	}
 	if reason != "" {
 		return "", &configError{message: fmt.Sprintf("%s cannot be trusted, because %s", name, reason),
-			hint: "to use it for one command anyway: --config " + foreignWord(name)}
+			hint: ownCopy}
 	}
 	return path, nil
 }

@@ -100,7 +100,7 @@ func (p *program) checkApproved(what, file, approved, real string) error {
 	switch reason := config.Exposed(real); {
 	case reason != "":
 		return &configError{message: fmt.Sprintf("the %s of a project's file, %s, is not used, because another user can replace it: %s", what, foreignName(real), reason),
-			hint: "move the file to a folder of your own, or give the project's file with --config"}
+			hint: "move the file to a folder of your own, change its path in the project's file, and run mcpauth trust"}
 	case real == approved:
 		return nil
 	}
