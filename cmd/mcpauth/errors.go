@@ -43,10 +43,15 @@ type outputError struct {
 func (e *outputError) Error() string { return e.where + ": " + e.err.Error() }
 func (e *outputError) Unwrap() error { return e.err }
 
-// protocolError means that a server's answer cannot be printed in the requested form.
-type protocolError struct{ message string }
+// protocolError means that the server broke a limit of mcpauth, or sent a result that cannot be printed in the requested form.
+type protocolError struct {
+	message string
+	result  bool // the result of the command cannot be printed; --output json can print it
+}
 
 func (e *protocolError) Error() string { return e.message }
+
+func unprintable(message string) error { return &protocolError{message: message, result: true} }
 
 // printedError is an error that was already printed. The program prints nothing more and exits with the code in the field code.
 type printedError struct {

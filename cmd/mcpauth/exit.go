@@ -52,7 +52,7 @@ type errorRow struct {
 func errorTable() []errorRow {
 	return []errorRow{
 		// The row of *outputError must come before the row of *fs.PathError, because an *outputError may wrap an *fs.PathError.
-		{isA[*outputError], exitInternal, "output", fixedHint("check that stdout and the folder of --save-dir can be written, and that the disk is not full")},
+		{isA[*outputError], exitInternal, "output", outputHint},
 
 		// Errors in the command line or the configuration.
 		{isA[*usageError], exitUsage, "usage", hintFrom(func(_ hintInput, e *usageError) string { return e.hint })},
@@ -155,10 +155,10 @@ func errorTable() []errorRow {
 		{both(isA[*mcpclient.StatusError], serverFailed), exitNetwork, "server", laterHint},
 		{isA[*mcpclient.StatusError], exitNetwork, "protocol", discoverHint},
 		{isAny(token.ErrMalformed, callback.ErrMalformed, httpx.ErrTooLarge), exitNetwork, "protocol", operatorHint},
-		{isA[*protocolError], exitNetwork, "protocol", fixedHint("add --output json, which prints the whole result")},
+		{isA[*protocolError], exitNetwork, "protocol", hintFrom(resultHint)},
 		{isA[*tls.CertificateVerificationError], exitNetwork, "network", fixedHint("if your own certificate authority signed it, add --cacert FILE")},
 		{certificateWanted, exitNetwork, "network", suggestLogin("if the server requires a client certificate (with --issuer URL, if the authorization server requires it): ", "--cert", "FILE", "--key", "FILE")},
-		{networkFailed, exitNetwork, "network", discoverHint},
+		{networkFailed, exitNetwork, "network", func(a hintInput) string { return a.careful(discoverHint(a)) }},
 		{isAny(discovery.ErrUnnamed), exitNetwork, "discovery", suggestLogin("ask the server's operator for the address of its authorization server, then: ", "--issuer", "URL")},
 		{isAny(discovery.ErrNonInteractiveOnly), exitNetwork, "discovery", suggestLogin("", "--grant", "client_credentials", "--client-id", "ID", "--client-secret-env", "VAR")},
 		{isAny(discovery.ErrMoved), exitNetwork, "discovery", movedHint},
@@ -247,7 +247,7 @@ func (p *program) hintInput(err error) hintInput {
 	if e, ok := errors.AsType[*serverError](err); ok {
 		s = e.server
 	}
-	a := hintInput{typed: p.userLine, timeLeft: p.hasTimeLeft(), server: s.shellArgument(), staticToken: s.staticToken, err: err}
+	a := hintInput{typed: p.userLine, timeLeft: p.hasTimeLeft(), sent: p.requestSent.Load(), server: s.shellArgument(), staticToken: s.staticToken, err: err}
 	if e, ok := errors.AsType[*configError](s.noToken); ok {
 		a.login = e.hint
 		if s.target.Header.Get("Authorization") == "" {

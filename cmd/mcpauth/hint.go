@@ -24,6 +24,7 @@ type hintInput struct {
 	server      string // the SERVER as the user typed it, quoted for a shell
 	staticToken bool   // MCPAUTH_ACCESS_TOKEN is in use
 	timeLeft    bool   // see hasTimeLeft
+	sent        bool   // an HTTP request was sent
 	login       string // the hint that makes a login possible; empty: loginLine
 	err         error
 }
@@ -95,6 +96,9 @@ func fixedHint(hint string) func(hintInput) string {
 	return func(hintInput) string { return hint }
 }
 
+// fromLogin reports whether an error is from a login or a renewal, and not from a request to the MCP server.
+func fromLogin(err error) bool { return isA[*flow.StageError](err) || isA[*discovery.Error](err) }
+
 const administrator = "only the administrator of the identity provider can correct this"
 
 func operatorHint(a hintInput) string {
@@ -126,24 +130,6 @@ func (a hintInput) globalFlags() string {
 		}
 	}
 	return line
-}
-
-func laterHint(a hintInput) string {
-	if wait := responseOf(a.err).retryAfter; wait > 0 {
-		hint := "the server asks clients to wait: try again in " + inWords(wait)
-		if a.typed.command == "call" && !a.typed.idempotent {
-			hint += "; if the call may be sent twice, call --idempotent waits and retries"
-		}
-		return hint
-	}
-	return "the server failed: try again later; if it keeps failing, only its operator can help"
-}
-
-func timeHint(a hintInput) string {
-	if a.timeLeft {
-		return "try again later"
-	}
-	return "allow more time: add --timeout " + inWords(max(5*time.Minute, 2*a.typed.limit))
 }
 
 func loginHint(a hintInput) string {

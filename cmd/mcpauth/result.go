@@ -120,7 +120,7 @@ func (p *printer) printText(r mcpclient.Result, tool string) error {
 // printRaw prints the bytes of the single content block.
 func (p *printer) printRaw(r mcpclient.Result) error {
 	if len(r.Content) != 1 {
-		return &protocolError{message: fmt.Sprintf("--output raw prints a single content block, but the result has %d", len(r.Content))}
+		return unprintable(fmt.Sprintf("--output raw prints a single content block, but the result has %d", len(r.Content)))
 	}
 	b := r.Content[0]
 	if b.Broken != nil {
@@ -134,7 +134,7 @@ func (p *printer) printRaw(r mcpclient.Result) error {
 
 // brokenBlockError returns the error for a block that cannot be decoded.
 func (p *printer) brokenBlockError(b mcpclient.Block, number int) error {
-	return &protocolError{message: fmt.Sprintf("block %d of the answer, %s, cannot be decoded: %v", number, describeBlock(b, p.clean), b.Broken)}
+	return unprintable(fmt.Sprintf("block %d of the answer, %s, cannot be decoded: %v", number, describeBlock(b, p.clean), b.Broken))
 }
 
 // saveBlocks prints a note on stderr for each block that is not text, and saves the block if --save-dir is given. If a block cannot be

@@ -23,14 +23,14 @@ var remedies = []struct{ code, cause, cure string }{
 	{"security", "A security check of an issuer, a resource, a state, a URL or PKCE failed. mcpauth sent nothing to a refused URL.", "Report the problem to the server's operator. Use the flag that the hint names only if you know that the server is right."},
 	{"discovery", "The server's metadata is missing, unreachable or wrong, so mcpauth cannot find out how to log in.", "`mcpauth discover URL` shows every URL that mcpauth tried and explains each response."},
 	{"network", "mcpauth cannot reach the server: name resolution, connection or TLS failed.", "`mcpauth discover URL` shows which step failed. Use `--cacert` for your own certificate authority, and check `HTTPS_PROXY` and `NO_PROXY`."},
-	{"timeout", "The command did not end within its time limit.", "Allow more time with `--timeout`."},
-	{"server", "The server failed (5xx), or asks clients to wait (429). The message contains the server's error and `Retry-After`.", "Try again later. `call --idempotent` waits as long as the server asks, within the time limit."},
+	{"timeout", "The command did not end within its time limit.", "Allow more time with `--timeout`. After a `call`, check first whether the tool ran."},
+	{"server", "The server failed (5xx), or asks clients to wait (429). The message contains the server's error and `Retry-After`.", "Try again later. After a `call`, check first whether the tool ran. `call --idempotent` waits as long as the server asks, within the time limit."},
 	{"protocol", "A response violates the specification.", "If the hint names a command, run the command. If there is no hint, only the server's operator can correct the error."},
 	{"rpc_error", "The server rejected the call, or it has no such tool or argument.", "Compare the call with `mcpauth tools SERVER TOOL`. The error text comes from the server."},
 	{"tool_error", "The tool ran and reported an error. The tool's error text is on stdout.", "Read the error text. mcpauth has no further information about the error."},
 	{"keystore", "The credential store is locked, denied access, is damaged, cannot be written or is busy. See [keychains](keychains.md).", "Follow the hint. mcpauth never falls back to another store silently."},
-	{"output", "mcpauth could not write the result to stdout or to `--save-dir`. The tool may have run.", "Free disk space, or write elsewhere."},
-	{"interrupted", "The command was interrupted by Ctrl-C, SIGTERM or SIGHUP.", "Run the command again. The stored login is intact."},
+	{"output", "mcpauth could not write the result to stdout or to `--save-dir`. The tool may have run.", "Free disk space, or write elsewhere. After a `call`, check first whether the tool ran."},
+	{"interrupted", "The command was interrupted by Ctrl-C, SIGTERM or SIGHUP.", "Run the command again. After a `call`, check first whether the tool ran. The stored login is intact."},
 	{"internal", "This is a bug in mcpauth.", "Report it with the output of `--verbose`, which masks secrets."},
 }
 
