@@ -58,7 +58,7 @@ func conflictingFlags(flag string) []string {
 }
 
 // loginLine returns the command line of a login to the server, with the flags that the user gave. The parameter flags contains additional
-// flags. An additional flag replaces a flag of the same name that the user gave.
+// flags. An additional flag other than --auth-param replaces a flag of the same name that the user gave.
 func (a hintInput) loginLine(flags ...string) string {
 	a = a.withoutFlags("--print-url", "--callback-url", "--if-needed", "--all")
 	added := ""
@@ -67,7 +67,11 @@ func (a hintInput) loginLine(flags ...string) string {
 	}
 	for _, word := range flags {
 		if name, _, _ := strings.Cut(word, "="); strings.HasPrefix(name, "--") {
-			a = a.withoutFlags(append(conflictingFlags(name), name)...)
+			replaced := conflictingFlags(name)
+			if name != "--auth-param" { // a login can have several parameters; the last one of a name applies
+				replaced = append(replaced, name)
+			}
+			a = a.withoutFlags(replaced...)
 		}
 		added += " " + foreignWord(word)
 	}
