@@ -151,7 +151,7 @@ func fates() map[string]fate {
 			args: []string{"login", "SERVER", "--grant", "device_code", "--timeout", "4s", "--quiet"}},
 		"identity/mix-up":             refused(`iss is "https://as2.attack.example", expected "https://as.attack.example"`),
 		"identity/endpoint-elsewhere": harmless,
-		"identity/alias-elsewhere":    {exit: exitDone, good: true, says: "as2.attack.example/token is not shown the client certificate"},
+		"identity/alias-elsewhere":    {exit: exitDone, good: true, says: "as2.attack.example/token is not shown the client certificate.*name this issuer only if you know that this endpoint belongs to it"},
 		"identity/assertion-mix-up": {exit: exitSecurity, says: `(?s)aud names the token endpoint "https://as2.attack.example/token", .*hint: if you know .* --issuer URL\n`,
 			args: []string{"login", "SERVER", "--grant", "jwt_bearer", "--client-id", "demo-public", "--assertion-file", "assertion"}},
 		"identity/assertion-tenant": {exit: exitSecurity, says: `(?s)aud names the token endpoint "https://as.attack.example/token", .*hint: if you know .* --issuer URL\n`,

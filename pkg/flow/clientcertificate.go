@@ -134,7 +134,7 @@ func (c *Client) warnOpenKey(s Settings) {
 func (c *Client) warnNotShown(t Target, s discovery.ServerMetadata) {
 	u, err := url.Parse(s.TokenEndpoint)
 	if t.CertFile != "" && err == nil && !t.mayReceiveCertificate(u, s.Issuer) {
-		c.warn(fmt.Sprintf("%s is not shown the client certificate, because it is not below the issuer %s; name this issuer to show it there",
+		c.warn(fmt.Sprintf("%s is not shown the client certificate, because it is not below the issuer %s; name this issuer only if you know that this endpoint belongs to it",
 			httpx.Text(s.TokenEndpoint, 200), s.Issuer))
 	}
 }
