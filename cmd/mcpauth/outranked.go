@@ -27,7 +27,8 @@ func (s *server) protectLogin(flags *flow.Settings) {
 		}
 		if name, own, other := stored.Difference(given); name != "" {
 			return &configError{message: fmt.Sprintf("the project's file sets %s to %s, but the stored login %s has %s; a project's file cannot change a login", // fmt prints no secret
-				strings.ReplaceAll(name, "_", " "), quote(fmt.Sprint(other)), quote(t.Profile), quote(fmt.Sprint(own))), hint: "if the file is right: mcpauth logout " + shellWord(t.Profile)}
+				strings.ReplaceAll(name, "_", " "), quote(fmt.Sprint(other)), quote(t.Profile), quote(fmt.Sprint(own))),
+				hint: "if the file is right, and you no longer need the settings of this login, such as --strict or --dpop always: mcpauth logout " + shellWord(t.Profile)}
 		}
 		return nil
 	}
