@@ -50,7 +50,7 @@ func (a hintInput) withoutSecrets() hintInput {
 // conflictingFlags returns the flags of login that cannot be combined with a flag.
 func conflictingFlags(flag string) []string {
 	return map[string][]string{
-		"--assume-pkce-s256": {"--strict", "--no-resource"},
+		"--assume-pkce-s256": {"--strict"},
 		"--resource":         {"--strict", "--no-resource"},
 		"--no-resource":      {"--strict", "--resource"},
 		"--new-client":       {"--client-id", "--client-secret-env", "--client-secret-file", "--client-secret-stdin", "--client-metadata-url", "--client-key"},
@@ -216,7 +216,7 @@ func scopeHint(a hintInput, e *flow.ScopeError) string {
 	if e.Granted {
 		return "the server granted the scope and still refuses the request; only its operator can help"
 	}
-	return a.loginLine("--scope", strings.Join(e.Scopes, " "))
+	return a.loginLine("--scope", cmp.Or(strings.Join(e.Scopes, " "), "SCOPE"))
 }
 
 // namedHint suggests a login at another authorization server. The user must name it, because --issuer also allows mcpauth to send the stored
