@@ -114,7 +114,7 @@ func errorTable() []errorRow {
 		{both(isAny(keystore.ErrCorrupt), inFile), exitKeystore, "keystore", damagedFileHint},
 		{isAny(keystore.ErrCorrupt, flow.ErrCredential), exitKeystore, "keystore", anewHint},
 		{isAny(keystore.ErrMode), exitKeystore, "keystore", hintFrom(modeHint)},
-		{isAny(keystore.ErrUnwritable, keystore.ErrInsecure), exitKeystore, "keystore", fixedHint("MCPAUTH_STATE_DIR and MCPAUTH_KEYSTORE_DIR choose the folders")},
+		{isAny(keystore.ErrUnwritable, keystore.ErrInsecure), exitKeystore, "keystore", fixedHint(folderVariables)},
 
 		// Authorization.
 		{both(isAny(flow.ErrIdentityProvider), isAny(flow.ErrClientRejected)), exitAuth, "auth_failed", fixedHint(administrator + ": it refuses the client of --idp-client-id")},

@@ -151,10 +151,15 @@ func damagedFileHint(a hintInput) string {
 	return "delete this file, and repeat the command: " + shellWord(damagedFile(a.err))
 }
 
+const folderVariables = "MCPAUTH_STATE_DIR and MCPAUTH_KEYSTORE_DIR choose the folders"
+
 func modeHint(_ hintInput, e *keystore.Error) string {
 	mode := "600"
 	if info, err := os.Stat(e.Path); err == nil && info.IsDir() {
 		mode = "700"
+		if info.Mode()&os.ModeSticky != 0 { // others use the folder too, as they use /tmp
+			return "use a folder of your own: " + folderVariables
+		}
 	}
 	return "chmod " + mode + " " + shellWord(e.Path)
 }
