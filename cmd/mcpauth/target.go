@@ -225,9 +225,6 @@ func (p *program) loadConfig(ctx context.Context) (*config.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if reason := config.NamedExposed(places.Named); reason != "" {
-		p.out.printWarning("another user can change %s: %s", places.Named, reason)
-	}
 	for _, e := range file.Skipped() {
 		p.out.printDetail("%s: the server %q is skipped: %s", e.Path, e.Name, e.Skipped)
 	}

@@ -90,15 +90,6 @@ func (p Places) withOwn(folder, path string) (Places, error) {
 	return p, nil
 }
 
-// NamedExposed returns the reason why another user can change the file that the user named, or "" if no other user can. A pipe has no reason.
-func NamedExposed(path string) string {
-	absolute, err := filepath.Abs(path)
-	if path == "" || err != nil || !isFile(path) {
-		return ""
-	}
-	return Exposed(absolute)
-}
-
 // ownFolders returns the folders in which to look for the user's configuration. Relative paths are ignored, because the working directory
 // may be a downloaded repository. The XDG Base Directory Specification demands the same for XDG_CONFIG_HOME.
 func ownFolders(goos, home string, getenv func(string) string) []string {
