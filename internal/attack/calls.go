@@ -111,6 +111,7 @@ func calls() []Attack {
 		{Name: "call/sse-endpoint", What: "an HTTP+SSE server names a message endpoint on another origin, to get the token sent there", Later: true, At: mcpPath, Do: oldTransport(Evil + "/messages")},
 		{Name: "call/sse-endpoint-http", What: "an HTTP+SSE server names a message endpoint with plain http", Later: true, At: mcpPath, Do: oldTransport("http://mcp.attack.example/messages")},
 		{Name: "call/sse-endpoint-port", What: "an HTTP+SSE server names a message endpoint on another port", Later: true, At: mcpPath, Do: oldTransport(MCP + ":8443/messages")},
+		{Name: "call/sse-endpoint-tenant", What: "an HTTP+SSE server names the URL of another tenant of its origin as message endpoint, to get the user's header sent there", At: "/evil/sse", Do: oldTransport("/victim/mcp")},
 		{Name: "call/sse-ping", What: "an HTTP+SSE server sends a ping before it answers initialize", Later: true, At: mcpPath, Do: early()},
 		asking("batch-question", "one tool of `call --batch` asks to open a forbidden URL, to end the whole batch", "https://127.0.0.1/admin"),
 		reflected("batch-reflected", "the MCP server repeats the token in its errors to `call --batch`"),

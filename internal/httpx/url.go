@@ -174,3 +174,9 @@ func hostAndPort(u *url.URL) string {
 func SameOrigin(a, b *url.URL) bool {
 	return strings.EqualFold(a.Scheme, b.Scheme) && hostAndPort(a) == hostAndPort(b)
 }
+
+// IsBelow reports whether the path of u is the path of parent or below it. Hosts and queries do not count. Tenants of a host differ in their
+// paths, so a path with two dots is never below: a server may resolve the dots and reach another tenant.
+func IsBelow(u, parent *url.URL) bool {
+	return strings.HasPrefix(u.EscapedPath()+"/", strings.TrimSuffix(parent.EscapedPath(), "/")+"/") && !strings.Contains(u.Path, "..")
+}

@@ -164,3 +164,25 @@ func FuzzCheck(f *testing.F) {
 		}
 	})
 }
+
+// Another tenant of the origin has a path that is not below. Dots that a server resolves later would lead to such a path.
+func TestIsBelow(t *testing.T) {
+	for _, tt := range []struct {
+		path, parent string
+		want         bool
+	}{
+		{"/a", "/a", true}, {"/a/", "/a", true}, {"/a", "/a/", true}, {"/a/b", "/a", true}, {"/a/b", "/a/", true}, {"/a/b/c", "/a", true},
+		{"/b", "/a", false}, {"/ab", "/a", false}, {"/", "/a", false}, {"", "/a", false}, {"/A/b", "/a", false},
+		{"/a", "/", true}, {"/a", "", true}, {"", "", true}, {"", "/", true}, {"/", "", true},
+		{"/a/../b", "/a", false}, {"/a/%2e%2e/b", "/a", false}, {"/a/..%2fb", "/a", false}, {"/a/..;/b", "/a", false}, {"/a%2fb", "/a", false}, {"/a/b?x=..", "/a", true},
+	} {
+		u, err := url.Parse("https://host.example" + tt.path)
+		parent, parentErr := url.Parse("https://host.example" + tt.parent)
+		if err != nil || parentErr != nil {
+			t.Fatal(err, parentErr)
+		}
+		if got := IsBelow(u, parent); got != tt.want {
+			t.Errorf("%q below %q: %v", tt.path, tt.parent, got)
+		}
+	}
+}

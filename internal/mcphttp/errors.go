@@ -75,7 +75,12 @@ func (l *Link) newStatusError(res *http.Response, body, reason string) *StatusEr
 
 // foreignAddress returns the error for a URL that is not on the origin of the MCP server.
 func (l *Link) foreignAddress(address string) error {
-	return &httpx.AddressError{Address: httpx.Text(l.Clean(address), 200), Reason: "it is not on the origin of the MCP server " + l.plainURL(l.server)}
+	return l.refuseAddress(address, "it is not on the origin of the MCP server "+l.plainURL(l.server))
+}
+
+// refuseAddress returns the error for a URL that a server must not name.
+func (l *Link) refuseAddress(address, reason string) error {
+	return &httpx.AddressError{Address: httpx.Text(l.Clean(address), 200), Reason: reason}
 }
 
 // networkError returns a network error as a *url.Error whose URL has no query. Credentials in the error text are masked, because the text

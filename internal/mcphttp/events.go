@@ -64,7 +64,8 @@ func (l *Link) openEventStream(ctx context.Context, receive func(*Session, Messa
 }
 
 // readEndpoint reads the URL of the endpoint from the first event. The URL must have the server's origin, because messages and the access
-// token are sent to the URL.
+// token are sent to the URL. The URL must also be at or below the folder of the server's URL, because another tenant of the origin may own any
+// other URL: /v1/sse may name /v1/messages. A final slash of the server's URL does not count, because /sse/ may name /messages/.
 func (l *Link) readEndpoint(res *http.Response, events *sse.Reader) (string, error) {
 	first, err := events.Next()
 	if err != nil || first.Name != "endpoint" {
@@ -73,6 +74,9 @@ func (l *Link) readEndpoint(res *http.Response, events *sse.Reader) (string, err
 	address, err := res.Request.URL.Parse(string(first.Data))
 	if err != nil || !httpx.SameOrigin(address, l.server) {
 		return "", l.foreignAddress(string(first.Data))
+	}
+	if folder := l.server.JoinPath(".."); !httpx.IsBelow(address, folder) {
+		return "", l.refuseAddress(string(first.Data), "it is not below "+l.plainURL(folder)+" and may belong to another server")
 	}
 	return address.String(), nil
 }

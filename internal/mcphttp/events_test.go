@@ -2,11 +2,14 @@ package mcphttp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"mcpauth/internal/httpx"
 )
 
 // streamServer is a server of HTTP+SSE with one stream. post answers a POST, except that of the handshake.
@@ -163,4 +166,35 @@ func TestLeave(t *testing.T) {
 	<-busy.Over()
 	s.awaitClosed()
 	(&Session{Version: "2025-11-25", ID: "s"}).Leave() // Streamable HTTP: nothing to end
+}
+
+// An HTTP+SSE server may name an endpoint at or below the folder of its own URL. Every other URL may belong to another tenant of its origin, which
+// would get the user's credentials.
+func TestEndpointOfAnotherTenant(t *testing.T) {
+	for _, tt := range []struct {
+		path, endpoint string
+		ok             bool
+	}{
+		{"/sse", "/messages?session=1", true}, {"/sse", "/mcp/message", true}, {"/sse/", "/messages/", true}, {"", "/messages", true}, {"/", "/messages", true},
+		{"/evil/sse", "/evil/messages", true}, {"/evil/sse/", "/evil/messages", true}, {"/evil/sse", "messages", true}, {"/evil/sse", "?session=1", true},
+		{"/v1/sse", "/v1/sse/message", true}, {"/evil/sse?key=1", "/evil/messages", true},
+		{"/evil/sse", "/victim/mcp", false}, {"/evil/sse", "/", false}, {"/evil/sse", "/evil2/messages", false}, {"/evil/sse", "../victim/mcp", false},
+		{"/evil/sse", "/evil/%2e%2e/victim/mcp", false}, {"/evil/sse", "/evil/..%2fvictim/mcp", false}, {"/a/evil/sse", "/a/victim/mcp", false},
+	} {
+		s := newServer(t, func(w http.ResponseWriter, r *http.Request, m Message) {
+			if r.Method == http.MethodGet {
+				say(w, eventType, 200, "event: endpoint\ndata: "+tt.endpoint+"\n\n")
+				w.(http.Flusher).Flush()
+				<-r.Context().Done()
+				return
+			}
+			w.WriteHeader(http.StatusForbidden) // ends the handshake
+		})
+		l := &Link{URL: s.URL + tt.path, HTTP: s.Client()}
+		_, o := l.OpenEvents(t.Context(), request(t, `{"jsonrpc":"2.0","id":1,"method":"initialize"}`), Message{}, func(*Session, Message) {})
+		_, refused := errors.AsType[*httpx.AddressError](o.Err)
+		if refused == tt.ok || len(s.requests()) == 1 == tt.ok {
+			t.Errorf("%s names %s: %d requests, %v", tt.path, tt.endpoint, len(s.requests()), o.Err)
+		}
+	}
 }

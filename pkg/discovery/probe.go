@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"mcpauth/internal/httpx"
@@ -89,8 +88,7 @@ func (f *finder) followRedirect(res *httpx.Response) error {
 		e.Location = to.String()
 		return e
 	}
-	path := strings.TrimSuffix(f.server.EscapedPath(), "/") + "/"
-	if !strings.HasPrefix(to.EscapedPath()+"/", path) || strings.Contains(to.Path, "..") || to.RawQuery != f.server.RawQuery {
+	if !httpx.IsBelow(to, f.server) || to.RawQuery != f.server.RawQuery {
 		e := fail("with a redirect to %q, which is not below the server's URL and may belong to another server", httpx.Text(to.String(), 300))
 		e.Err, e.Location = ErrSibling, to.String()
 		return e

@@ -166,7 +166,7 @@ func checkResource(resource string, server *url.URL) (deviation, refusal string)
 		return "resource_query", ""
 	case have == want:
 		return "resource_slash", ""
-	case strings.HasPrefix(want, have+"/") && !strings.Contains(want, ".."):
+	case httpx.IsBelow(server, u):
 		return "resource_parent", ""
 	}
 	return "", fmt.Sprintf("resource is %q, expected %q or a parent of it", shown, httpx.Canonical(server))

@@ -38,19 +38,18 @@ func (c *Client) endpointHTTP(t Target, issuer string) (*http.Client, error) {
 // the endpoint must be below the issuer. Without this rule, a malicious server could name an endpoint of a third party, which would treat
 // mcpauth's request as a request of the certificate's owner.
 func (s Settings) mayReceiveCertificate(u *url.URL, issuer string) bool {
-	return s.namesIssuer(issuer) || isBelow(u, issuer)
+	return s.namesIssuer(issuer) || isOfIssuer(u, issuer)
 }
 
-// isBelow reports whether the host of u is the host of the issuer or a subdomain of that host, and the path of u is at or below the path of
+// isOfIssuer reports whether the host of u is the host of the issuer or a subdomain of that host, and the path of u is at or below the path of
 // the issuer. The path counts, because the tenants of a host share its origin.
-func isBelow(u *url.URL, issuer string) bool {
+func isOfIssuer(u *url.URL, issuer string) bool {
 	v, err := url.Parse(issuer)
 	if err != nil || v.Hostname() == "" {
 		return false
 	}
 	host, parent := strings.ToLower(u.Hostname()), strings.ToLower(v.Hostname())
-	return (host == parent || strings.HasSuffix(host, "."+parent)) &&
-		strings.HasPrefix(u.EscapedPath()+"/", strings.TrimSuffix(v.EscapedPath(), "/")+"/") && !strings.Contains(u.Path, "..")
+	return (host == parent || strings.HasSuffix(host, "."+parent)) && httpx.IsBelow(u, v)
 }
 
 func hasOriginOf(addresses []string) func(*url.URL) bool {

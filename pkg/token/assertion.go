@@ -135,9 +135,7 @@ func isWithin(audience, issuer string) bool {
 	if u == nil || own == nil {
 		return false
 	}
-	below := strings.TrimSuffix(own.EscapedPath(), "/") + "/"
-	return httpx.SameOrigin(u, own) && strings.HasPrefix(strings.TrimSuffix(u.EscapedPath(), "/")+"/", below) && !strings.Contains(u.Path, "..") &&
-		(u.RawQuery == "" || u.RawQuery == own.RawQuery)
+	return httpx.SameOrigin(u, own) && httpx.IsBelow(u, own) && (u.RawQuery == "" || u.RawQuery == own.RawQuery)
 }
 
 // isSameURL reports whether an audience is a URL. The host's letter case, the default port and a final slash do not count.
