@@ -140,8 +140,8 @@ type Plan struct {
 // newPlan derives the plan of a login from the settings, the discovery and the stored credential. newPlan sends no request.
 func newPlan(s Settings, r *discovery.Result, old credential) Plan {
 	offers := r.Server.ScopesSupported
-	if s.grantOrDefault() == GrantEnterprise {
-		offers = nil // a renewal requests a new ID-JAG, so it needs no refresh token and no offline_access
+	if s.grantOrDefault().nonInteractive() {
+		offers = nil // a renewal needs no user, so it needs no refresh token and no offline_access (RFC 6749 §4.4.3, RFC 7521 §4.1)
 	}
 	p := Plan{Grant: s.grantOrDefault(), Issuer: r.Server.Issuer, Resource: cmp.Or(s.Resource, r.ResourceID), Deviations: knownDeviations(s, r),
 		Scopes: keepScopes(chooseScopes(s.Scopes, r.Challenge.Scope(), scopesOf(r.Resource), offers), old, r.Server.Issuer)}

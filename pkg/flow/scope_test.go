@@ -35,6 +35,18 @@ func TestChooseScopes(t *testing.T) {
 	}
 }
 
+// An authorization server that lists offline_access gets it in the requests of a user only. A login without a user needs no refresh token, and
+// requests no scope that the user did not name.
+func TestOfflineAccessNeedsAUser(t *testing.T) {
+	for grant, want := range map[Grant][]string{GrantCode: {"read", offlineAccess}, GrantDevice: {"read", offlineAccess},
+		GrantClientCredentials: {"read"}, GrantJWTBearer: {"read"}, GrantEnterprise: {"read"}} {
+		found := &discovery.Result{Server: discovery.ServerMetadata{ScopesSupported: []string{"read", offlineAccess}}}
+		if got := newPlan(Settings{Grant: grant, Scopes: []string{"read"}}, found, credential{}).Scopes; !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", grant, got, want)
+		}
+	}
+}
+
 // A login requests only words that are scopes, although the metadata may list other texts.
 func TestScopesOfMetadata(t *testing.T) {
 	m := discovery.ResourceMetadata{ScopesSupported: []string{"read", "", "a b", "x\u2800\u2800mcpauth: forged", "write\x1b[2J", "\u00fc", "mail.read"}}
