@@ -143,6 +143,7 @@ func fates() map[string]fate {
 		"identity/authorize-bracketed":  refused(`authorization_endpoint carries the parameter "\[request_uri\]"`),
 		"identity/authorize-nonce":      refused("authorization_endpoint carries the parameter"),
 		"identity/authorize-audience":   {exit: exitSecurity, says: `authorization_endpoint carries the parameter "audience\[\]"`, args: []string{"login", "SERVER", "--auth-param", "audience=good"}},
+		"identity/authorize-pushed":     {exit: exitSecurity, says: `authorization_endpoint carries the parameter "audience\[\]"`, args: []string{"login", "SERVER", "--auth-param", "audience=good"}},
 		"identity/device-number":        {exit: exitNetwork, says: "user_code is not a short word", args: []string{"login", "SERVER", "--grant", "device_code"}},
 		"identity/device-address":       {exit: exitNetwork, says: "user_code is not a short word", args: []string{"login", "SERVER", "--grant", "device_code"}},
 		"identity/device-elsewhere": {exit: exitNetwork, says: `(?s)to log in at https://as.attack.example, open .*warning: https://evil.example/device is not on https://as.attack.example`,

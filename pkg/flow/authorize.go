@@ -69,6 +69,9 @@ func (c *Client) prepareAuthorization(ctx context.Context, d loginDraft, redirec
 	}
 	r.verifier, r.state = pkce.New(), pkce.State()
 	params := authorizationParams(d, r.cred, redirectURI, r.verifier, r.state)
+	if err = checkEndpointQuery(d, params); err != nil { // before the push, after which params no longer contains the names
+		return r, err
+	}
 	if params, err = c.pushRequest(ctx, d, &r.cred, params, openedLater); err != nil {
 		return r, stage("authorization", wrapUnknownClient(err, r.reused))
 	}
@@ -166,17 +169,26 @@ func authorizationParams(d loginDraft, cred credential, redirectURI string, veri
 	return params
 }
 
-// authorizationURL adds the parameters to the URL of the authorization endpoint. If the URL of the endpoint contains one of these parameters,
-// except prompt, the result is an error, because the server might use the wrong value.
+// checkEndpointQuery returns an error if the URL of the authorization endpoint contains one of the parameters, except prompt, because the server
+// might use the wrong value.
+func checkEndpointQuery(d loginDraft, params url.Values) error {
+	u, err := url.Parse(d.found.Server.AuthorizationEndpoint)
+	if err != nil {
+		return stage("authorization request", err)
+	}
+	others := slices.DeleteFunc(slices.Collect(maps.Keys(params)), func(name string) bool { return name == "prompt" })
+	if name := discovery.FindReserved(u.RawQuery, others...); name != "" {
+		return &discovery.Error{Stage: "authorization request", URL: u.String(), Section: "RFC 6749 §3.1", Err: discovery.ErrIssuer,
+			Reason: fmt.Sprintf("authorization_endpoint carries the parameter %q, which the server may read as one that the request sets", httpx.Text(name, 60))}
+	}
+	return nil
+}
+
+// authorizationURL adds the parameters to the URL of the authorization endpoint.
 func authorizationURL(d loginDraft, params url.Values) (string, error) {
 	u, err := url.Parse(d.found.Server.AuthorizationEndpoint)
 	if err != nil {
 		return "", stage("authorization request", err)
-	}
-	others := slices.DeleteFunc(slices.Collect(maps.Keys(params)), func(name string) bool { return name == "prompt" })
-	if name := discovery.FindReserved(u.RawQuery, others...); name != "" {
-		return "", &discovery.Error{Stage: "authorization request", URL: u.String(), Section: "RFC 6749 §3.1", Err: discovery.ErrIssuer,
-			Reason: fmt.Sprintf("authorization_endpoint carries the parameter %q, which the server may read as one that the request sets", httpx.Text(name, 60))}
 	}
 	query := u.Query()
 	maps.Copy(query, params)

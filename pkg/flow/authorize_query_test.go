@@ -17,7 +17,7 @@ func TestEndpointRepeatsAParameter(t *testing.T) {
 		"prompt=login": true, "tenant=a": true, "audiences=a": true, "": true,
 	} {
 		d := loginDraft{t: Target{URL: "https://mcp.example/mcp"}, found: &discovery.Result{Server: discovery.ServerMetadata{AuthorizationEndpoint: "https://as.example/authorize?" + query}}}
-		if _, err := authorizationURL(d, params); (err == nil) != ok || !ok && !errors.Is(err, discovery.ErrIssuer) {
+		if err := checkEndpointQuery(d, params); (err == nil) != ok || !ok && !errors.Is(err, discovery.ErrIssuer) {
 			t.Errorf("%q: %v", query, err)
 		}
 	}
