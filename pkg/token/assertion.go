@@ -156,19 +156,25 @@ func audienceURL(address string) *url.URL {
 	return u
 }
 
-// namesServer reports whether an audience could be the URL, the host name or the IP address of a server, with or without a port or a path.
-// URNs, URIs that begin with api://, which Microsoft Entra uses, and words such as my-service or spn:my-service name no server.
+// namesServer reports whether an audience could be the URL, the host name or the IP address of a server, with or without a port, a path, a query
+// or a fragment. URNs, URIs that begin with api://, which Microsoft Entra uses, ARNs and words such as my-service or spn:my-service name no
+// server. A text such as wss:host/path is a URL without its slashes.
 func namesServer(audience string) bool {
 	text := strings.ToLower(audience)
-	host, _, hasPath := strings.Cut(text, "/")
+	host := text
+	if end := strings.IndexAny(text, "/?#"); end >= 0 {
+		host = text[:end]
+	}
 	name, port, hasPort := strings.Cut(host, ":")
 	switch {
 	case strings.HasPrefix(text, "api://"):
 		return false
-	case strings.Contains(text, "//"), hasPort && strings.Trim(port, "0123456789") == "", hasPath && !hasPort:
+	case strings.Contains(text, "//"), hasPort && strings.Trim(port, "0123456789") == "":
 		return true
-	case name == "urn":
+	case hasPort && name == "urn":
 		return false
+	case len(host) < len(text) && !strings.Contains(port, ":"):
+		return true
 	}
 	_, noIP := netip.ParseAddr(host)
 	return strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`.@%\[`, r) }) ||
