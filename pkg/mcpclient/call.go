@@ -151,9 +151,12 @@ func (c *Client) prepareCall(ctx context.Context, tool string, args Arguments) (
 // callOnce sends one tools/call and returns its result. If the server reports a header mismatch, callOnce fetches the definition of the
 // tool and sends the call once more (2026-07-28, Streamable HTTP, Client Behavior).
 func (c *Client) callOnce(ctx context.Context, def *Tool, arguments json.RawMessage, in retryParams) (json.RawMessage, error) {
-	for refetched := false; ; refetched = true {
-		o, err := c.requestWithRetries(ctx, c.toolCall(*def, arguments, in))
-		if o.Reason != mcphttp.HeaderMismatch || refetched {
+	var tried mcphttp.Tried
+	for ; ; tried.Refetch++ {
+		w := c.toolCall(*def, arguments, in)
+		w.tried = tried
+		o, err := c.requestWithRetries(ctx, w)
+		if o.Reason != mcphttp.HeaderMismatch || tried.Refetch > 0 {
 			return o.Answer.Result, err
 		}
 		fresh, _, failed := c.toolDefinition(ctx, def.Name, Arguments{}, true)

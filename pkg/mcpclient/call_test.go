@@ -68,6 +68,45 @@ func TestCallHeaderMismatch(t *testing.T) {
 	}
 }
 
+// A text is no proof for a call that was already sent again after a header mismatch, because a tool could have run and written the text.
+func TestTextAfterAHeaderMismatch(t *testing.T) {
+	s := newServer(t, modern(hour, nil))
+	lists, calls := 0, 0
+	s.setFront(func(w http.ResponseWriter, r *http.Request, rpc string) bool {
+		data, _ := io.ReadAll(r.Body)
+		m, _ := mcphttp.Parse(data)
+		w.Header().Set("Content-Type", "application/json")
+		switch rpc {
+		case "tools/list":
+			lists++
+			fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"result":{"resultType":"complete","ttlMs":3600000,"tools":[{"name":"pay","description":"%d","inputSchema":{"type":"object"}}]}}`, m.ID, lists)
+			return true
+		case "initialize":
+			fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"s","version":"1"}}}`, m.ID)
+			return true
+		case "notifications/initialized":
+			w.WriteHeader(http.StatusAccepted)
+			return true
+		case "tools/call":
+			calls++
+			w.WriteHeader(http.StatusBadRequest)
+			if calls == 1 {
+				fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"error":{"code":-32020,"message":"header mismatch"}}`, m.ID)
+			} else {
+				io.WriteString(w, `{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"Bad Request: Unsupported protocol version (supported versions: 2025-11-25)"}}`)
+			}
+			return true
+		}
+		return false
+	})
+	if _, err := client(t, s).Call(t.Context(), "pay", Arguments{}); err == nil || !strings.Contains(err.Error(), "Unsupported protocol version") {
+		t.Errorf("got %v", err)
+	}
+	if n := len(s.requests("tools/call")); n != 2 {
+		t.Errorf("the call was sent %d times, want 2", n)
+	}
+}
+
 // withID returns a response with this id.
 func withID(t *testing.T, answer string, id json.RawMessage) []byte {
 	t.Helper()

@@ -11,15 +11,16 @@ import (
 // requestSpec describes a request, without the data that depends on the session and the protocol revision.
 type requestSpec struct {
 	method     string
-	members    []byte      // members of params, without _meta
-	isCall     bool        // request progress and log messages, and wait until the stream of the session is open
-	idempotent bool        // the request may be carried out twice without harm
-	header     http.Header // Mcp-Param headers
+	members    []byte        // members of params, without _meta
+	isCall     bool          // request progress and log messages, and wait until the stream of the session is open
+	idempotent bool          // the request may be carried out twice without harm
+	header     http.Header   // Mcp-Param headers
+	tried      mcphttp.Tried // steps already taken for this request
 }
 
 // requestWithRetries sends a request, sends it again as often as Outcome.Next allows, and returns the last outcome.
 func (c *Client) requestWithRetries(ctx context.Context, w requestSpec) (mcphttp.Outcome, error) {
-	var tried mcphttp.Tried
+	tried := w.tried
 	for {
 		if c.serverEra() == eraUnknown && !w.idempotent {
 			if err := c.discoverEra(ctx); err != nil {
