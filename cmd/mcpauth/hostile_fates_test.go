@@ -339,6 +339,7 @@ func fates() map[string]fate {
 		"call/sse-endpoint-port":      after(exitSecurity, "not on the origin of the MCP server"),
 		"call/sse-endpoint-tenant":    {exit: exitSecurity, says: "may belong to another server", args: []string{"call", attack.MCP + "/evil/sse", "echo", "text=x", "-H", "X-Api-Key: 3f9a1c77d2e84b06"}},
 		"call/sse-ping":               after(exitNetwork, "405"),
+		"call/ping-ids":               after(exitDone, ""),
 		"call/batch-question":         {exit: exitTool, says: "1 of 2 calls failed", args: []string{"call", "SERVER", "--batch", "-", "--parallel", "1"}, stdin: `{"tool":"echo","arguments":{"text":"x"}}` + "\n" + `{"tool":"echo","arguments":{"text":"y"}}`, good: true},
 		"call/batch-reflected":        {exit: exitTool, says: "1 of 1 calls failed", args: []string{"call", "SERVER", "--batch", "-"}, stdin: `{"tool":"echo","arguments":{"text":"x"}}`, good: true},
 		"call/proxy-reflected":        reflected,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"mcpauth/internal/demo"
 )
@@ -154,6 +156,89 @@ func TestMemoryOfManyParts(t *testing.T) {
 				check(c.tab, exitDone)
 			}
 		})
+	}
+}
+
+// A server of an earlier revision sends a hundred large requests, or answers a hundred replies with large bodies without an end. The call
+// takes less memory than ten of the requests or bodies.
+func TestMemoryOfReplies(t *testing.T) {
+	const size, base = 4 << 20, 25 << 20
+	long := strings.Repeat("a", size)
+	ping := `"id":"1","method":"ping"`
+	m := newMachine(t)
+	for _, c := range []struct {
+		name, request string
+		kind          string // of the response to a reply; empty: there is no response
+		status        int    // of this response
+	}{
+		{"ID", `"id":"` + long + `","method":"ping"`, "", 0},
+		{"parameters", ping + `,"params":{"x":"` + long + `"}`, "", 0},
+		{"method", `"id":"1","method":"` + long + `"`, "", 0},
+		{"question", `"id":"1","method":"elicitation/create","params":{"message":"m","requestedSchema":{"default":"` + long[:1<<20-100] + `"}}`, "", 0},
+		{"related task", `"id":"1","method":"elicitation/create","params":{"message":"m","requestedSchema":{},"_meta":{"io.modelcontextprotocol/related-task":"` +
+			long[:1<<20-200] + `"}}`, "", 0},
+		{"JSON after a reply", ping, "application/json", http.StatusOK},
+		{"events after a reply", ping, "text/event-stream", http.StatusOK},
+		{"error after a reply", ping, "text/plain", http.StatusInternalServerError},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			ended := make(chan struct{})
+			s := httptest.NewServer(onlyOld(func(w http.ResponseWriter, r *http.Request, id json.RawMessage, method string) {
+				if method == "tools/call" {
+					w.Header().Set("Content-Type", "text/event-stream")
+					for range 100 {
+						io.WriteString(w, `data: {"jsonrpc":"2.0",`+c.request+"}\n\n")
+					}
+					w.(http.Flusher).Flush()
+					time.Sleep(2 * time.Second) // all replies run at once
+					fmt.Fprintf(w, `data: {"jsonrpc":"2.0","id":%s,"result":{"content":[]}}`+"\n\n", id)
+					return
+				}
+				if c.kind != "" {
+					w.Header().Set("Content-Type", c.kind)
+					w.WriteHeader(c.status)
+					io.WriteString(w, "data: "+long)
+					w.(http.Flusher).Flush()
+				}
+				select {
+				case <-r.Context().Done():
+				case <-ended:
+				}
+			}))
+			defer s.Close()
+			defer close(ended)
+			if got := m.peak(t, []string{"call", s.URL, "large"}); got > base+10*size {
+				t.Errorf("%d MB", got>>20)
+			}
+		})
+	}
+}
+
+// onlyOld returns a server of MCP 2025-06-18 with the tool large. f gets each tools/call and each reply, whose method is "".
+func onlyOld(f func(w http.ResponseWriter, r *http.Request, id json.RawMessage, method string)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var m struct {
+			ID     json.RawMessage
+			Method string
+		}
+		body, _ := io.ReadAll(r.Body)
+		_ = json.Unmarshal(body, &m)
+		own := `"error":{"code":-32601,"message":"no"}`
+		switch {
+		case m.Method == "tools/call", m.Method == "" && m.ID != nil:
+			f(w, r, m.ID, m.Method)
+			return
+		case m.ID == nil:
+			w.WriteHeader(http.StatusAccepted)
+			return
+		case m.Method == "initialize":
+			own = `"result":{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"serverInfo":{"name":"x","version":"1"}}`
+		case m.Method == "tools/list":
+			own = `"result":{"tools":[{"name":"large","inputSchema":{"type":"object"}}]}`
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,%s}`, m.ID, own)
 	}
 }
 

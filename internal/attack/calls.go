@@ -113,6 +113,7 @@ func calls() []Attack {
 		{Name: "call/sse-endpoint-port", What: "an HTTP+SSE server names a message endpoint on another port", Later: true, At: mcpPath, Do: oldTransport(MCP + ":8443/messages")},
 		{Name: "call/sse-endpoint-tenant", What: "an HTTP+SSE server names the URL of another tenant of its origin as message endpoint, to get the user's header sent there", At: "/evil/sse", Do: oldTransport("/victim/mcp")},
 		{Name: "call/sse-ping", What: "an HTTP+SSE server sends a ping before it answers initialize", Later: true, At: mcpPath, Do: early()},
+		{Name: "call/ping-ids", What: "a server with sessions sends a hundred pings with IDs of 1 MB, and does not end the response to any reply", Later: true, At: "POST " + mcpPath, Do: pings()},
 		asking("batch-question", "one tool of `call --batch` asks to open a forbidden URL, to end the whole batch", "https://127.0.0.1/admin"),
 		reflected("batch-reflected", "the MCP server repeats the token in its errors to `call --batch`"),
 		reflected("proxy-reflected", "the MCP server repeats the token in its errors to `proxy`, which passes messages on unchanged"),
@@ -150,6 +151,29 @@ func payment(status int, body string) http.HandlerFunc {
 			return
 		}
 		io.WriteString(w, answer)
+	}
+}
+
+// pings simulates a server of MCP 2025-11-25 that sends a hundred pings with long IDs before it answers a call of the tool echo.
+func pings() http.HandlerFunc {
+	ping := `data: {"jsonrpc":"2.0","id":"` + strings.Repeat("a", 1_000_000) + `","method":"ping"}` + "\n\n"
+	return func(w http.ResponseWriter, r *http.Request) {
+		m, answer := legacyAnswer(r, "2025-11-25")
+		switch {
+		case m.Method == "tools/call":
+			w.Header().Set("Content-Type", "text/event-stream")
+			for range 100 {
+				io.WriteString(w, ping)
+			}
+			fmt.Fprintf(w, "data: {\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":{\"content\":[]}}\n\n", m.ID)
+		case m.Method == "" && m.ID != nil:
+			stream("a")(w, r)
+		case m.ID == nil:
+			w.WriteHeader(http.StatusAccepted)
+		default:
+			w.Header().Set("Content-Type", "application/json")
+			io.WriteString(w, answer)
+		}
 	}
 }
 

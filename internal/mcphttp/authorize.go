@@ -65,7 +65,7 @@ func (l *Link) refusesSession(req *http.Request, res *http.Response) bool {
 	if req.Header.Get("Mcp-Session-Id") == "" || res.Header.Get("WWW-Authenticate") != "" {
 		return false
 	}
-	text, _ := readText(res)
+	text, _ := readText(res, httpx.MaxBody)
 	res.Body = io.NopCloser(strings.NewReader(text))
 	return foldText(l.newStatusError(res, text, "").Text) == lostText401
 }

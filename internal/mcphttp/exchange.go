@@ -34,6 +34,7 @@ const (
 	maxMessage   = 512 << 20 // default of Link.MaxMessage
 	maxDiscarded = 64 << 10  // bytes of an unused body that are read
 	maxErrorText = 64 << 10  // bytes of the message of a JSON-RPC error that are kept
+	maxUnasked   = 64 << 10  // bytes of the body of a response to a notification or a response, which needs no body
 	drainTimeout = time.Second
 
 	// maxAuthorize limits how often Auth.Authorize is called for one request, separately for 401 and 403. One request may need two calls of
@@ -76,6 +77,15 @@ type Request struct {
 	Header  http.Header   // Mcp-Param headers, see ParamHeader
 	Receive func(Message) // called with each server message that precedes the response, in order; nil: such messages are dropped
 	Quiet   bool          // do not call Auth.Authorize after 401 or 403
+}
+
+// bodyLimit returns the limit of a body, or of an event, in a response to the request. A server can make a client send any number of responses
+// at once, so the limit of a response to a response is low.
+func (r Request) bodyLimit(limit int64) int64 {
+	if r.Raw != nil && !r.IsRequest() {
+		return min(limit, maxUnasked)
+	}
+	return limit
 }
 
 // prepare initializes the link on first use.
@@ -155,7 +165,7 @@ func (l *Link) noResponseOutcome(req *http.Request, err error, written bool) Out
 // the status is: if it is a result, the request was carried out. A JSON-RPC error without an id is the answer if the status is below 500. For
 // any other response the outcome has a *StatusError.
 func (l *Link) readRefusal(o *Outcome, r Request, res *http.Response, s *Session) {
-	text, whole := readText(res)
+	text, whole := readText(res, r.bodyLimit(httpx.MaxBody))
 	e := l.newStatusError(res, text, "")
 	body := trimText(text)
 	if r.IsRequest() {
@@ -177,7 +187,7 @@ func (l *Link) readAnswer(ctx context.Context, s *Session, r Request, res *http.
 	case kind == "text/event-stream":
 		l.readStream(ctx, s, r, res, o)
 	case kind == "application/json":
-		data, err := readAll(res, l.messageLimit())
+		data, err := readAll(res, r.bodyLimit(l.messageLimit()))
 		if err != nil {
 			l.setReadError(o, res, err)
 			return
@@ -265,11 +275,12 @@ func readAll(res *http.Response, limit int64) ([]byte, error) {
 	return data.Join(), nil
 }
 
-// readText reads the beginning of an error response. whole is false if there is more.
-func readText(res *http.Response) (text string, whole bool) {
+// readText reads at most limit bytes of an error response. whole is false if there is more.
+func readText(res *http.Response, limit int64) (text string, whole bool) {
 	defer res.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(res.Body, httpx.MaxBody+1))
-	return string(data[:min(len(data), httpx.MaxBody)]), err == nil && len(data) <= httpx.MaxBody
+	data, err := io.ReadAll(io.LimitReader(res.Body, limit+1))
+	size := min(int64(len(data)), limit)
+	return string(data[:size]), err == nil && size == int64(len(data))
 }
 
 // discardBody reads the beginning of a body, so that the connection can be reused, and closes the body.

@@ -19,6 +19,9 @@ const (
 	MaxList   = 64 << 20 // size of all pages in bytes
 )
 
+// MaxRequestID limits the id of a server's request in bytes. A request with a longer id gets no answer, because the answer repeats the id.
+const MaxRequestID = 1000
+
 // Names of members of _meta (2026-07-28, Base Protocol, _meta).
 const (
 	MetaVersion      = "io.modelcontextprotocol/protocolVersion"

@@ -65,7 +65,7 @@ func TestCutTextsShowNoSecret(t *testing.T) {
 			t.Fatalf("%d bytes at the end of the message: %v", n, err)
 		}
 		res := &http.Response{StatusCode: 500, Request: &http.Request{URL: l.server}, Body: io.NopCloser(strings.NewReader("a" + strings.Repeat(" ", httpx.MaxBody-1-n) + key))}
-		text, _ := readText(res)
+		text, _ := readText(res, httpx.MaxBody)
 		if err := l.newStatusError(res, text, ""); strings.Contains(err.Error(), "sk") {
 			t.Fatalf("%d bytes at the end of the body: %v", n, err)
 		}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"mcpauth/internal/httpx"
 	"mcpauth/internal/sse"
 )
 
@@ -36,7 +37,7 @@ type streamEnd struct {
 // because some servers send them to keep the connection open.
 func (l *Link) readEvents(r Request, body io.ReadCloser) streamEnd {
 	e := streamEnd{pause: listenRetry}
-	reader := sse.NewReader(body, l.messageLimit())
+	reader := sse.NewReader(body, r.bodyLimit(l.messageLimit()))
 	for {
 		ev, err := reader.Next()
 		if err != nil {
@@ -142,7 +143,7 @@ func (l *Link) openStream(ctx context.Context, s *Session, lastEventID string, q
 	case err != nil:
 		return nil, l.networkError(req, err)
 	case res.StatusCode >= 300 || mediaType(res) != "text/event-stream":
-		text, _ := readText(res)
+		text, _ := readText(res, httpx.MaxBody)
 		return nil, l.newStatusError(res, text, "")
 	}
 	return res, nil

@@ -113,13 +113,47 @@ func (a Answer) elicitResult() json.RawMessage {
 	return b.Bytes()
 }
 
-// answerRequest answers a request from a server of an earlier revision.
+// startReply answers a request from a server of an earlier revision in the background. While the reply runs, it keeps only what it needs of
+// the request, because a server can send requests of many megabytes and never accept the replies. Beyond maxReplies, a request gets no reply.
+func (c *Client) startReply(ctx context.Context, s *clientSession, m mcphttp.Message) {
+	if len(m.ID) > mcphttp.MaxRequestID {
+		return
+	}
+	kept := mcphttp.Message{ID: bytes.Clone(m.ID)}
+	switch m.Method {
+	case "ping":
+		kept.Method = m.Method
+	case "elicitation/create":
+		kept.Method = m.Method
+		if len(m.Params) <= maxEntry {
+			kept.Params = bytes.Clone(m.Params)
+		}
+	}
+	weight := 1 + int64(len(kept.Params)/replyUnit)
+	if c.replying.Add(weight) > maxReplies {
+		c.replying.Add(-weight)
+		return
+	}
+	c.background.Go(func() {
+		defer c.replying.Add(-weight)
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(c.life, cancel)()
+		c.answerRequest(ctx, s, kept)
+	})
+}
+
+// answerRequest answers a request from a server of an earlier revision. m is the request as startReply keeps it.
 func (c *Client) answerRequest(ctx context.Context, s *clientSession, m mcphttp.Message) {
 	var answer mcphttp.Message
 	switch m.Method {
 	case "ping":
 		answer = mcphttp.NewResult(m.ID, json.RawMessage("{}"))
 	case "elicitation/create":
+		if m.Params == nil {
+			answer = mcphttp.NewError(m.ID, -32602, fmt.Sprintf("the parameters are missing or have more than %d bytes", maxEntry))
+			break
+		}
 		e := parseElicitation(m.Params)
 		if e.Mode != "form" && e.Mode != "url" {
 			answer = mcphttp.NewError(m.ID, -32602, "the mode was not offered")
@@ -197,7 +231,8 @@ func (c *Client) answerInput(ctx context.Context, what string, result json.RawMe
 
 const (
 	maxQuestions = 100 // maximum number of elicitation requests in one result or for one task; in earlier revisions, average per call
-	maxReplies   = 100 // concurrent replies to a server of an earlier revision
+	maxReplies   = 100 // concurrent replies to a server of an earlier revision; a reply counts once more for each replyUnit of its question
+	replyUnit    = 64 << 10
 )
 
 // answerAll passes elicitation requests to the Elicitor, except those whose keys have their shortHash in answered. requests is the object

@@ -245,17 +245,7 @@ func contextError(ctx context.Context, place string) error {
 func (c *Client) handleMessage(ctx context.Context, s *clientSession, m mcphttp.Message) {
 	switch {
 	case m.IsRequest() && s.era != eraModern: // in 2026-07-28, servers send no requests
-		if c.replying.Add(1) > maxReplies {
-			c.replying.Add(-1) // too many at once: this request gets no reply
-			return
-		}
-		c.background.Go(func() {
-			defer c.replying.Add(-1)
-			ctx, cancel := context.WithCancel(ctx)
-			defer cancel()
-			defer context.AfterFunc(c.life, cancel)()
-			c.answerRequest(ctx, s, m)
-		})
+		c.startReply(ctx, s, m)
 	case m.Method == "notifications/progress":
 		c.reportProgress(m.Params)
 	case m.Method == "notifications/message" && c.Log != nil:

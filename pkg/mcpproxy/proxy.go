@@ -271,8 +271,8 @@ func (c *conversation) handleMessage(r *pendingRequest, s *mcphttp.Session, m mc
 		}
 	case !isValidMessage(m):
 		c.log("dropped a message from the server that is not JSON-RPC")
-	case m.IsRequest() && len(m.ID) > maxQuestionID:
-		c.log("dropped a request from the server whose id is longer than %d bytes", maxQuestionID)
+	case m.IsRequest() && len(m.ID) > mcphttp.MaxRequestID:
+		c.log("dropped a request from the server whose id is longer than %d bytes", mcphttp.MaxRequestID)
 	default:
 		switch {
 		case m.IsRequest():

@@ -10,10 +10,8 @@ import (
 	"mcpauth/internal/mcphttp"
 )
 
-const (
-	maxQuestions  = 1000 // limit of the questions without an answer that a conversation remembers
-	maxQuestionID = 1000 // limit of the id of a question in bytes
-)
+// maxQuestions limits the questions without an answer that a conversation remembers.
+const maxQuestions = 1000
 
 // question is a request of the server that the program has not answered. A server may number its requests per session, so an answer must
 // reach only the session of its question. In another session, the same id may belong to another question.

@@ -130,7 +130,7 @@ func TestQuestionsAreBounded(t *testing.T) {
 	for i := range 2 * maxQuestions {
 		c.addQuestion(&mcphttp.Session{Version: "2025-11-25"}, mcphttp.NewRequest(fmt.Append(nil, i), "ping", nil))
 	}
-	c.handleMessage(nil, &mcphttp.Session{}, mcphttp.NewRequest([]byte(strings.Repeat("1", maxQuestionID+1)), "ping", nil))
+	c.handleMessage(nil, &mcphttp.Session{}, mcphttp.NewRequest([]byte(strings.Repeat("1", mcphttp.MaxRequestID+1)), "ping", nil))
 	if n := len(c.questions); n != maxQuestions || string(c.questions[n-1].id) != fmt.Sprint(2*maxQuestions-1) {
 		t.Errorf("%d questions are remembered", n)
 	}
