@@ -320,6 +320,8 @@ func fates() map[string]fate {
 		"call/million-blocks":         {exit: exitNetwork, says: "more than 100000 blocks", args: slices.Concat(call, []string{"--quiet"}), good: true},
 		"call/million-tools":          {exit: exitNetwork, says: "more than 100000 tools", args: []string{"tools", "SERVER"}, good: true},
 		"call/million-properties":     {exit: exitNetwork, says: "more than 1048576 bytes", args: []string{"tools", "SERVER", "echo"}, good: true},
+		"call/state-long":             after(exitNetwork, "requestState of more than 1048576 bytes"),
+		"call/cursor-long":            {exit: exitNetwork, says: "cursor of more than 1048576 bytes", args: []string{"tools", "SERVER"}, good: true},
 		"call/task-id":                after(exitNetwork, "taskId"),
 		"call/question-javascript":    visiting("scheme"),
 		"call/question-file":          visiting("scheme"),

@@ -102,11 +102,16 @@ func TestMemoryOfManyParts(t *testing.T) {
 	for i := range 30 {
 		prompts += fmt.Sprintf(`{"name":"p%d","arguments":[{}%s]},`, i, strings.Repeat(",{}", 300_000))
 	}
-	properties, list := "", ""
+	properties, list, defaults := "", "", ""
 	for i := range 70_000 {
 		properties += fmt.Sprintf(`"%%41%d":{},`, i) // the search for secrets decodes such names
 	}
 	for i := range 60 {
+		if i > 0 {
+			defaults += ","
+		}
+		defaults += fmt.Sprintf(`"q%d":{"method":"elicitation/create","params":{"message":"m","requestedSchema":{"type":"object","properties":{"a":{"type":"string","default":"%s"}}}}}`,
+			i, strings.Repeat("a", 1_000_000))
 		list += fmt.Sprintf(`{"name":"t%d","uri":"t%d","inputSchema":{"type":"object","properties":{%s"last":{}}}},`, i, i, properties)
 	}
 	for _, c := range []struct {
@@ -127,6 +132,12 @@ func TestMemoryOfManyParts(t *testing.T) {
 			[]string{"tools", "SERVER", "--header", "X-Api-Key: 2345abcdefghijkl"}, exitDone, []string{"__complete", "call", "SERVER", ""}},
 		{"properties of tools, in a call", `{"jsonrpc":"2.0","id":ID,"result":{"resultType":"complete","ttlMs":60000,"tools":[` + list + `{"name":"last"}]}}`,
 			[]string{"call", "SERVER", "missing"}, exitTool, nil},
+		{"state of a call", `{"jsonrpc":"2.0","id":ID,"result":{"resultType":"input_required","requestState":"` + strings.Repeat("a", 64<<20) + `"}}`,
+			[]string{"call", "SERVER", "large"}, exitNetwork, nil},
+		{"state of a call, as an event", `data: {"jsonrpc":"2.0","id":ID,"result":{"resultType":"input_required","requestState":"` + strings.Repeat("a", 64<<20) + `"}}` + "\n\n",
+			[]string{"call", "SERVER", "large"}, exitNetwork, nil},
+		{"questions of a call", `{"jsonrpc":"2.0","id":ID,"result":{"resultType":"input_required","inputRequests":{` + defaults + `}}}`,
+			[]string{"call", "SERVER", "large", "--elicit", "defaults"}, exitNetwork, nil},
 		{"properties of too many tools", `{"jsonrpc":"2.0","id":ID,"result":{"resultType":"complete","ttlMs":60000,"tools":[` + list + list + `{"name":"last"}]}}`,
 			[]string{"tools", "SERVER"}, exitNetwork, nil},
 		{"properties of resources", `{"jsonrpc":"2.0","id":ID,"result":{"resultType":"complete","resources":[` + list + `{"uri":"last"}],"resourceTemplates":[]}}`,
@@ -142,6 +153,9 @@ func TestMemoryOfManyParts(t *testing.T) {
 					answer = `{"jsonrpc":"2.0","id":ID,"result":{"resultType":"complete","ttlMs":60000,"tools":[{"name":"large","inputSchema":{"type":"object"}}]}}`
 				}
 				w.Header().Set("Content-Type", "application/json")
+				if strings.HasPrefix(answer, "data:") {
+					w.Header().Set("Content-Type", "text/event-stream")
+				}
 				io.WriteString(w, strings.Replace(answer, "ID", id, 1))
 			}))
 			defer s.Close()

@@ -97,6 +97,10 @@ func calls() []Attack {
 		{Name: "call/million-tools", What: "the server lists a million tools", Later: true, Edit: func(_ *http.Request, s string) string {
 			return strings.Replace(s, `"tools":[`, `"tools":[`+strings.Repeat(`{"name":"a","inputSchema":{"type":"object"}},`, 999_999), 1)
 		}},
+		instead("state-long", "the tool asks for another call with a requestState of 2 MB", `"result":{"resultType":"input_required","requestState":"`+strings.Repeat("a", 2_000_000)+`"}`),
+		{Name: "call/cursor-long", What: "the next page of the tools has a cursor of 2 MB", Later: true, Edit: func(_ *http.Request, s string) string {
+			return strings.Replace(s, `"tools":[`, `"nextCursor":"`+strings.Repeat("a", 2_000_000)+`","tools":[`, 1)
+		}},
 		{Name: "call/million-properties", What: "the schema of a tool has a million properties", Later: true, Edit: func(_ *http.Request, s string) string {
 			var b strings.Builder
 			for i := range 1_000_000 {

@@ -65,3 +65,37 @@ func TestLargeRequestsOfTheServer(t *testing.T) {
 		}
 	}
 }
+
+// A server can make the client send a requestState of at most 1 MiB again, and a cursor of at most 1 MiB. The questions of one result have at
+// most 1 MiB.
+func TestRepeatedTextsAreBounded(t *testing.T) {
+	text := func(n int) string { return `"` + strings.Repeat("a", n-2) + `"` }
+	questions := func(n int) string {
+		const before, after = `{"a":{"method":"elicitation/create","params":{"message":"m","requestedSchema":{},"x":`, `}}}`
+		return before + text(n-len(before+after)) + after
+	}
+	for _, extra := range []int{0, 1} {
+		for member, text := range map[string]string{"requestState": text(maxEntry + extra), "inputRequests": questions(maxEntry + extra), "nextCursor": text(maxEntry + extra)} {
+			script := &scripted{call: answers(`{"resultType":"input_required","`+member+`":`+text+`}`, done)}
+			if member == "nextCursor" {
+				script.call, script.list = answers(done), func(cursor string) string {
+					page := `{"resultType":"complete","ttlMs":3600000,"tools":[` + strings.ReplaceAll(echoTool, `"t"`, `"other"`) + `],"nextCursor":` + text + `}`
+					if cursor != "" {
+						page = `{"resultType":"complete","ttlMs":3600000,"tools":[` + echoTool + `]}`
+					}
+					return page
+				}
+			}
+			s := newServer(t, script)
+			_, err := client(t, s).Call(t.Context(), "t", Arguments{})
+			if good := extra == 0; good != (err == nil) || !good && !strings.Contains(err.Error(), "more than 1048576 bytes") {
+				t.Errorf("%s of %d bytes: %v", member, len(text), err)
+			}
+			for _, r := range slices.Concat(s.requests("tools/call"), s.requests("tools/list")) {
+				if len(r.body) > maxEntry+1000 {
+					t.Errorf("%s: a request has %d bytes", member, len(r.body))
+				}
+			}
+		}
+	}
+}

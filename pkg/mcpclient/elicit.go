@@ -215,7 +215,11 @@ func (in retryParams) writeMembers(b *bytes.Buffer) {
 // answerInput answers the questions of an input_required result (2026-07-28, Multi Round-Trip Requests). If the result contains no
 // questions, answerInput waits, because the server asks for the call again later.
 func (c *Client) answerInput(ctx context.Context, what string, result json.RawMessage, round int) (retryParams, error) {
-	in := retryParams{state: jsonscan.Member(result, "requestState")}
+	state := jsonscan.Member(result, "requestState")
+	if len(state) > maxEntry {
+		return retryParams{}, c.protocolError(fmt.Sprintf("%s has a requestState of more than %d bytes", what, maxEntry))
+	}
+	in := retryParams{state: bytes.Clone(state)} // a copy, because result can have many megabytes
 	responses, keys, err := c.answerAll(ctx, what, jsonscan.Member(result, "inputRequests"), nil)
 	switch {
 	case err != nil:
@@ -238,6 +242,9 @@ const (
 // answerAll passes elicitation requests to the Elicitor, except those whose keys have their shortHash in answered. requests is the object
 // inputRequests. responses contains the members of inputResponses, and keys contains their names.
 func (c *Client) answerAll(ctx context.Context, what string, requests json.RawMessage, answered map[string]bool) (responses []byte, keys []string, err error) {
+	if len(requests) > maxEntry {
+		return nil, nil, c.protocolError(fmt.Sprintf("%s asks questions of more than %d bytes", what, maxEntry))
+	}
 	count := len(answered)
 	for key := range jsonscan.Members(requests) {
 		if answered[shortHash(key)] {

@@ -49,6 +49,9 @@ func (c *Client) fetchPages(ctx context.Context, method, listName string, done f
 		if cursor = jsonscan.Member(page, "nextCursor"); cursor == nil || string(cursor) == "null" {
 			return true, nil // an empty cursor is valid (Pagination, Implementation Guidelines)
 		}
+		if len(cursor) > maxEntry {
+			return false, c.protocolError(fmt.Sprintf("its answer to %s has a cursor of more than %d bytes", method, maxEntry))
+		}
 		if reason := cutReason(seen[string(cursor)], pages); reason != "" {
 			c.warn("the answer to %s is incomplete: %s", method, reason)
 			return false, nil

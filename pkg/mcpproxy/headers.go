@@ -84,7 +84,7 @@ func (c *conversation) refetchTools(ctx context.Context, call mcphttp.Message) {
 		o := c.link.Exchange(ctx, &mcphttp.Session{}, mcphttp.Request{Message: mcphttp.NewRequest([]byte(`"mcpauth-tools"`), "tools/list", params)})
 		c.storeSchemas(o.Answer.Result, cursor == nil)
 		next := jsonscan.Member(o.Answer.Result, "nextCursor")
-		if size += len(o.Answer.Result); size > mcphttp.MaxList || jsonscan.Type(next) != "string" || string(next) == string(cursor) {
+		if size += len(o.Answer.Result); size > mcphttp.MaxList || len(next) > mcphttp.MaxEntry || jsonscan.Type(next) != "string" || string(next) == string(cursor) {
 			return
 		}
 		cursor = next

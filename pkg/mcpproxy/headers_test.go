@@ -45,10 +45,11 @@ func TestAnnotationsAreBounded(t *testing.T) {
 
 // After a header mismatch the proxy stops reading a list that has no end.
 func TestRefetchIsBounded(t *testing.T) {
+	cursor := "after"
 	tools := `"x-mcp-header"` + strings.Repeat(" ", 12_000_000)
 	s := newServer(t, func(w http.ResponseWriter, _ *http.Request, m mcphttp.Message) {
 		if m.Method == "tools/list" {
-			say(w, jsonType, 200, fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"result":{"tools":[],"more":%s,"nextCursor":"after %s"}}`, m.ID, tools, param(m, "cursor")))
+			say(w, jsonType, 200, fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"result":{"tools":[],"more":%s,"nextCursor":"%s %s"}}`, m.ID, tools, cursor, param(m, "cursor")))
 			return
 		}
 		say(w, jsonType, 400, fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"error":{"code":-32020,"message":"header mismatch"}}`, m.ID))
@@ -58,5 +59,11 @@ func TestRefetchIsBounded(t *testing.T) {
 	k.hears("header mismatch")
 	if lists := len(s.seen("tools/list")); lists != 6 {
 		t.Errorf("%d pages of 12 MB were read", lists)
+	}
+	cursor = strings.Repeat("a", mcphttp.MaxEntry)
+	k.say(modern("2", "tools/call", `"name":"region","arguments":{"region":"x"}`))
+	k.hears("header mismatch")
+	if lists := len(s.seen("tools/list")); lists != 7 {
+		t.Errorf("%d pages were read after a page with a cursor of 1 MiB", lists-7)
 	}
 }
