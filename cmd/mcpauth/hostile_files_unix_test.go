@@ -4,9 +4,11 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -154,6 +156,47 @@ func TestKeyInAFolderOfOthers(t *testing.T) {
 			t.Fatal(err)
 		}
 		refused()
+	}
+}
+
+// trust refuses a file that names too many files before it looks at one of them. A file that several entries name gets one warning. trust
+// looks at its time limit after each file.
+func TestTrustOfManyFiles(t *testing.T) {
+	t.Parallel()
+	u := newUser(t)
+	if err := os.MkdirAll(filepath.Join(u.home, "p"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	project := user{&victim{home: filepath.Join(u.home, "p"), env: u.env}, u.good}
+	trust := func(exit, warnings int, path func(i int) string, keys int, flags ...string) {
+		t.Helper()
+		var entries []string
+		for i := range keys {
+			key := filepath.Join(u.home, path(i))
+			if err := errors.Join(os.MkdirAll(filepath.Dir(key), 0o755), os.WriteFile(key, nil, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			entries = append(entries, fmt.Sprintf(`"s%d":{"url":"https://x","auth":{"clientKey":"../%s"}}`, i, path(i)))
+		}
+		if err := os.Chmod(filepath.Dir(filepath.Join(u.home, path(0))), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		project.project(t, `{"mcpServers":{`+strings.Join(entries, ",")+`}}`)
+		start := time.Now()
+		project.must(t, exit, append([]string{"trust"}, flags...)...)
+		if n := strings.Count(project.stderr.String(), "a login will refuse"); n != warnings && len(flags) == 0 {
+			t.Errorf("%d warnings, expected %d: %.500s", n, warnings, project.stderr.String())
+		}
+		if took := time.Since(start); took > 2600*time.Millisecond {
+			t.Errorf("%d files took %s", keys, took)
+		}
+	}
+	numbered := func(i int) string { return fmt.Sprint("open/k", i) }
+	trust(exitUsage, 0, numbered, maxTrustedPaths+1)
+	trust(exitDone, maxTrustedPaths, numbered, maxTrustedPaths)
+	trust(exitDone, 1, func(int) string { return "open/k" }, 1000)
+	if runtime.GOOS == "linux" { // other systems allow only shorter paths
+		trust(exitNetwork, 0, func(i int) string { return fmt.Sprint(strings.Repeat("d/", 950), "k", i) }, maxTrustedPaths, "--timeout", "1s")
 	}
 }
 

@@ -91,26 +91,36 @@ func (p *program) trustFile(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	now := trustedFile{Path: path, Sum: file.Sum, At: time.Now().UTC().Truncate(time.Second), Files: map[string]string{}}
-	targets := map[string]string{}
+	spellings := map[string][]string{} // how the file writes each path
 	for _, e := range file.Servers {
 		for written, path := range e.Files(p.getenv) {
-			existing, missing := realParts(path)
-			real := filepath.Join(existing, missing)
-			now.Files[digest(path)] = digest(real)
-			targets[written] = real
-			if missing == "" {
-				if reason := config.Exposed(real); reason != "" {
-					p.out.printWarning("a login will refuse %s, because another user can replace it: %s", foreignName(real), reason)
-				}
-			} else if strings.Contains(written, "${") { // the missing part may be the value of a secret variable
-				targets[written] = filepath.Join(existing, "...")
-			}
+			spellings[path] = append(spellings[path], written)
 		}
 	}
-	if len(now.Files) > maxTrustedPaths {
-		return &configError{message: fmt.Sprintf("%s cannot be trusted, because it names %d files, and a trusted file can name at most %d", path, len(now.Files), maxTrustedPaths),
+	if len(spellings) > maxTrustedPaths { // before trust looks at a path, because each takes time and can give a warning
+		return &configError{message: fmt.Sprintf("%s cannot be trusted, because it names %d files, and a trusted file can name at most %d", path, len(spellings), maxTrustedPaths),
 			hint: "to use it for one command anyway: --config " + foreignWord(path)}
+	}
+	now := trustedFile{Path: path, Sum: file.Sum, At: time.Now().UTC().Truncate(time.Second), Files: map[string]string{}}
+	targets := map[string]string{}
+	for path, written := range spellings {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		existing, missing := realParts(path)
+		real := filepath.Join(existing, missing)
+		now.Files[digest(path)] = digest(real)
+		for _, w := range written {
+			targets[w] = real
+			if missing != "" && strings.Contains(w, "${") { // the missing part may be the value of a secret variable
+				targets[w] = filepath.Join(existing, "...")
+			}
+		}
+		if missing == "" {
+			if reason := config.Exposed(real); reason != "" {
+				p.out.printWarning("a login will refuse %s, because another user can replace it: %s", foreignName(real), reason)
+			}
+		}
 	}
 	if p.out.json {
 		err = p.out.writeDocument(trustDocument(now, targets, file))
