@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/auth"
@@ -69,7 +70,8 @@ type conversation struct {
 	sendToProgram func(mcphttp.Message) // sends the program a message that belongs to no request
 	overHTTP      bool                  // the program speaks HTTP, so it sets the Mcp-Param headers itself
 
-	renewing chan struct{} // semaphore; full while a lost session is replaced
+	renewing  chan struct{} // semaphore; full while a lost session is replaced
+	answering atomic.Int64  // number of answers that the server has not accepted, see maxAnswers
 
 	mu                 sync.Mutex
 	requests           map[*pendingRequest]bool // requests without an answer
@@ -203,6 +205,13 @@ func (c *conversation) exchangeRequest(ctx context.Context, r *pendingRequest) m
 func (c *conversation) sendOneWay(ctx context.Context, m mcphttp.Message) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
+	if m.IsResponse() {
+		defer c.answering.Add(-1)
+		if c.answering.Add(1) > maxAnswers {
+			c.log("dropped a response from the client, because the server has not accepted %d earlier responses", maxAnswers)
+			return
+		}
+	}
 	for tried := (mcphttp.Tried{}); ; {
 		s := c.sessionOf(m)
 		if m.IsResponse() {

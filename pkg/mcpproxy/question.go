@@ -10,8 +10,10 @@ import (
 	"mcpauth/internal/mcphttp"
 )
 
-// maxQuestions limits the questions without an answer that a conversation remembers.
-const maxQuestions = 1000
+const (
+	maxQuestions = 1000 // limit of the questions without an answer that a conversation remembers
+	maxAnswers   = 100  // limit of the program's answers that the server has not accepted; a server can ask many questions and accept no answer
+)
 
 // question is a request of the server that the program has not answered. A server may number its requests per session, so an answer must
 // reach only the session of its question. In another session, the same id may belong to another question.

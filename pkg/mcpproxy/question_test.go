@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"mcpauth/internal/mcphttp"
 )
@@ -133,5 +134,42 @@ func TestQuestionsAreBounded(t *testing.T) {
 	c.handleMessage(nil, &mcphttp.Session{}, mcphttp.NewRequest([]byte(strings.Repeat("1", mcphttp.MaxRequestID+1)), "ping", nil))
 	if n := len(c.questions); n != maxQuestions || string(c.questions[n-1].id) != fmt.Sprint(2*maxQuestions-1) {
 		t.Errorf("%d questions are remembered", n)
+	}
+}
+
+// A server that accepts no response gets at most maxAnswers of them at once.
+func TestAnswersAreBounded(t *testing.T) {
+	ended := make(chan struct{})
+	s := newServer(t, func(w http.ResponseWriter, r *http.Request, m mcphttp.Message) {
+		if m.IsResponse() {
+			select {
+			case <-ended:
+			case <-r.Context().Done():
+			}
+		}
+	})
+	c := s.proxy().converse(t.Context(), func(mcphttp.Message) {})
+	defer c.stop()
+	session := &mcphttp.Session{Version: "2025-11-25"}
+	c.session = session
+	var answers sync.WaitGroup
+	for i := range maxAnswers + 50 {
+		id := fmt.Append(nil, i)
+		c.handleMessage(nil, session, mcphttp.NewRequest(id, "ping", nil))
+		answers.Go(func() { c.sendOneWay(t.Context(), mcphttp.NewResult(id, []byte(`{}`))) })
+	}
+	for start := time.Now(); len(s.seen()) < maxAnswers && time.Since(start) < 10*time.Second; {
+		time.Sleep(5 * time.Millisecond)
+	}
+	time.Sleep(100 * time.Millisecond) // for more responses, if they were sent
+	if n := len(s.seen()); n != maxAnswers {
+		t.Errorf("%d responses were sent at once, expected %d", n, maxAnswers)
+	}
+	close(ended)
+	answers.Wait()
+	c.handleMessage(nil, session, mcphttp.NewRequest([]byte(`"later"`), "ping", nil))
+	c.sendOneWay(t.Context(), mcphttp.NewResult([]byte(`"later"`), []byte(`{}`)))
+	if n := len(s.seen()); n != maxAnswers+1 {
+		t.Errorf("%d responses were sent in all, expected %d", n, maxAnswers+1)
 	}
 }
