@@ -340,6 +340,7 @@ func fates() map[string]fate {
 		"call/sse-endpoint-http":      after(exitSecurity, "not on the origin of the MCP server"),
 		"call/sse-endpoint-port":      after(exitSecurity, "not on the origin of the MCP server"),
 		"call/sse-endpoint-tenant":    {exit: exitSecurity, says: "may belong to another server", args: []string{"call", attack.MCP + "/evil/sse", "echo", "text=x", "-H", "X-Api-Key: 3f9a1c77d2e84b06"}},
+		"call/sse-endpoint-long":      after(exitSecurity, "longer than 8 kB"),
 		"call/sse-ping":               after(exitNetwork, "405"),
 		"call/ping-ids":               after(exitDone, ""),
 		"call/batch-question":         {exit: exitTool, says: "1 of 2 calls failed", args: []string{"call", "SERVER", "--batch", "-", "--parallel", "1"}, stdin: `{"tool":"echo","arguments":{"text":"x"}}` + "\n" + `{"tool":"echo","arguments":{"text":"y"}}`, good: true},
@@ -348,6 +349,7 @@ func fates() map[string]fate {
 		"call/proxy-error-page":       relayed,
 		"call/proxy-sse-endpoint":     oldRelayed,
 		"call/proxy-pages":            relayed,
+		"call/proxy-version-long":     {exit: exitDone, args: oldRelayed.args, stdin: oldRelayed.stdin, good: true, shows: "protocol version of more than 100 bytes"},
 		"call/proxy-redirect":         relayed,
 
 		"terminal/token-error":          {exit: exitAuth, says: "all is well"},

@@ -116,6 +116,7 @@ func calls() []Attack {
 		{Name: "call/sse-endpoint-http", What: "an HTTP+SSE server names a message endpoint with plain http", Later: true, At: mcpPath, Do: oldTransport("http://mcp.attack.example/messages")},
 		{Name: "call/sse-endpoint-port", What: "an HTTP+SSE server names a message endpoint on another port", Later: true, At: mcpPath, Do: oldTransport(MCP + ":8443/messages")},
 		{Name: "call/sse-endpoint-tenant", What: "an HTTP+SSE server names the URL of another tenant of its origin as message endpoint, to get the user's header sent there", At: "/evil/sse", Do: oldTransport("/victim/mcp")},
+		{Name: "call/sse-endpoint-long", What: "an HTTP+SSE server names a message endpoint of 1 MB", Later: true, At: mcpPath, Do: oldTransport(mcpPath + "?" + strings.Repeat("a", 1_000_000))},
 		{Name: "call/sse-ping", What: "an HTTP+SSE server sends a ping before it answers initialize", Later: true, At: mcpPath, Do: early()},
 		{Name: "call/ping-ids", What: "a server with sessions sends a hundred pings with IDs of 1 MB, and does not end the response to any reply", Later: true, At: "POST " + mcpPath, Do: pings()},
 		asking("batch-question", "one tool of `call --batch` asks to open a forbidden URL, to end the whole batch", "https://127.0.0.1/admin"),
@@ -126,6 +127,10 @@ func calls() []Attack {
 		}},
 		{Name: "call/proxy-sse-endpoint", What: "an HTTP+SSE server gives `proxy` a message endpoint on another origin", Later: true, At: mcpPath, Do: oldTransport(Evil + "/messages")},
 		{Name: "call/proxy-pages", What: "after a header mismatch the MCP server gives `proxy` a list of tools without end, in pages of 40 MB", Later: true, At: "POST " + mcpPath, Do: pages()},
+		{Name: "call/proxy-version-long", What: "the MCP server chooses a protocol version of 1 MB, which `proxy` would send with each request", Later: true, At: "POST " + mcpPath, Do: func(w http.ResponseWriter, r *http.Request) {
+			_, answer := legacyAnswer(r, strings.Repeat("2", 1_000_000))
+			body(answer)(w, r)
+		}},
 		{Name: "call/proxy-redirect", What: "the MCP server redirects `proxy` to another origin", Later: true, At: "POST " + mcpPath, Do: away(http.StatusTemporaryRedirect)},
 	}
 }

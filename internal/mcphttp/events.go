@@ -14,6 +14,7 @@ import (
 
 const (
 	endpointTimeout = 10 * time.Second // limit for the first event of an HTTP+SSE stream
+	maxEndpoint     = 8 << 10          // limit of the URL of the endpoint in bytes
 
 	// answerGrace is how long a request waits for its answer after the server has refused the POST. The answer comes on another connection, so
 	// that it may arrive later than the refusal. Without the wait, a request that was carried out would be sent again.
@@ -70,6 +71,9 @@ func (l *Link) readEndpoint(res *http.Response, events *sse.Reader) (string, err
 	first, err := events.Next()
 	if err != nil || first.Name != "endpoint" {
 		return "", l.newStatusError(res, "", "its event stream does not begin with an endpoint event")
+	}
+	if len(first.Data) > maxEndpoint {
+		return "", l.refuseAddress(string(first.Data), "longer than 8 kB")
 	}
 	address, err := res.Request.URL.Parse(string(first.Data))
 	if err != nil || !httpx.SameOrigin(address, l.server) {

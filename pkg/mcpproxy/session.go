@@ -16,6 +16,7 @@ import (
 const (
 	endTimeout     = 1500 * time.Millisecond // limit for messages sent to the server after the program has ended
 	restoreTimeout = 10 * time.Second        // limit for restoreState; messages of the program wait meanwhile
+	maxVersion     = 100                     // limit of the protocol version that the server chooses, in bytes; each request repeats it
 )
 
 func (c *conversation) current() *mcphttp.Session {
@@ -53,6 +54,10 @@ func (c *conversation) initializeSession(ctx context.Context, r *pendingRequest)
 	o := c.exchangeRequest(ctx, r)
 	if o.Answer.Result != nil {
 		s = &mcphttp.Session{Version: jsonscan.Unquote(jsonscan.Member(o.Answer.Result, "protocolVersion")), ID: o.Header.Get("Mcp-Session-Id")}
+		if len(s.Version) > maxVersion {
+			go c.link.End(&mcphttp.Session{ID: s.ID})
+			return mcphttp.Outcome{Err: fmt.Errorf("the server chose a protocol version of more than %d bytes", maxVersion)}
+		}
 	} else if o.OldTransport() {
 		old, events := c.link.OpenEvents(ctx, mcphttp.Request{Message: r.Message}, mcphttp.Message{}, c.handleEvent)
 		if _, foreign := errors.AsType[*httpx.AddressError](events.Err); old != nil || foreign {

@@ -500,3 +500,29 @@ func TestLostAgainAndAgain(t *testing.T) {
 		time.Sleep(time.Minute)
 	})
 }
+
+// A protocol version that the server chooses goes into the header of each request, so a long one is refused and the session ends.
+func TestLongVersion(t *testing.T) {
+	for size, good := range map[int]bool{maxVersion: true, maxVersion + 1: false} {
+		s := newServer(t, func(w http.ResponseWriter, r *http.Request, m mcphttp.Message) {
+			if m.Method == "initialize" {
+				w.Header().Set("Mcp-Session-Id", "s1")
+				say(w, jsonType, 200, fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"result":{"protocolVersion":"%s"}}`, m.ID, strings.Repeat("2", size)))
+				return
+			}
+			if len(r.Header.Get("Mcp-Protocol-Version")) > maxVersion {
+				t.Errorf("%s has the version", m.Method)
+			}
+			greeted(w, m, "s1")
+		})
+		got := relayed(t, s.proxy(), initialize)["0"]
+		if strings.Contains(got, `"result"`) != good || !good && !strings.Contains(got, "more than 100 bytes") {
+			t.Errorf("%d bytes: %.300s", size, got)
+		}
+		for start := time.Now(); len(s.seen(http.MethodDelete)) == 0; time.Sleep(5 * time.Millisecond) {
+			if time.Since(start) > 5*time.Second {
+				t.Fatalf("%d bytes: the session did not end", size)
+			}
+		}
+	}
+}
