@@ -222,7 +222,7 @@ func forwardCommand(port int, getenv func(string) string) string {
 	if host == "" {
 		host, _ = os.Hostname()
 	}
-	target := shellWord(removeControls(cmp.Or(user, "user") + "@" + cmp.Or(host, "this-host")))
+	target := shellWord(cmp.Or(user, "user") + "@" + cmp.Or(host, "this-host"))
 	if sshd != "" && sshd != "22" {
 		target = "-p " + shellWord(sshd) + " " + target
 	}

@@ -45,7 +45,7 @@ func newCommandLine(cx *cli.Context, globals []cli.Flag, limit time.Duration) co
 			}
 			text := withDashes(name)
 			if value != "" {
-				text += " " + shellWord(removeControls(value))
+				text += " " + shellWord(value)
 			}
 			t.flags = append(t.flags, typedFlag{withDashes(name), text})
 		}

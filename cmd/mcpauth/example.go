@@ -24,7 +24,7 @@ func callLine(server, tool string, values []exampleValue) string {
 		odd = odd || !plainName(v.name)
 	}
 	if odd { // --args can contain any name, but name=value cannot
-		words = append(words, "--args", foreignWord(wholeExample(values)))
+		words = append(words, "--args", shellWord(wholeExample(values)))
 		values = nil
 	}
 	words = append(words, dataWord(tool))
@@ -37,13 +37,13 @@ func callLine(server, tool string, values []exampleValue) string {
 // typedForm returns the argument as a user would type it.
 func (v exampleValue) typedForm() string {
 	if len(v.value) == 0 {
-		return foreignWord(v.name + "=TEXT")
+		return shellWord(v.name + "=TEXT")
 	}
 	var text string
 	if json.Unmarshal(v.value, &text) == nil && text == removeControls(text) && !strings.HasPrefix(text, "@") && !strings.ContainsAny(text, "\n\t") {
-		return foreignWord(v.name + "=" + text)
+		return shellWord(v.name + "=" + text)
 	}
-	return foreignWord(v.name + ":=" + compactJSON(v.value))
+	return shellWord(v.name + ":=" + compactJSON(v.value))
 }
 
 // plainName reports whether a property's name can be written as NAME=VALUE without quotes.

@@ -1,29 +1,41 @@
 package main
 
 import (
-	"strconv"
+	"fmt"
+	"regexp"
 	"strings"
 	"unicode"
 )
 
+// templateVariable matches a variable of a URI template, which no shell expands.
+var templateVariable = regexp.MustCompile(`\{\w+\}`)
+
 // foreignName returns a name that a stranger chose, on one line. The name can be that of a server in a project's file, of a tool or of a
 // property, a URL or a path. A name that is not plain is quoted, so that it cannot look like a line of mcpauth or like another item of a list.
+// The quotes are those of the shell, so that a shell neither expands nor runs a part of the name if the user pastes it. A character that the
+// quotes do not protect is shown as <U+HHHH>.
 func foreignName(name string) string {
 	text := foldLine(name)
-	odd := func(r rune) bool {
-		return !isPlainLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune(`._-/@:{}~\`, r)
+	if text == name && isPlainWord(templateVariable.ReplaceAllLiteralString(text, "x")) && !strings.HasSuffix(text, ":") && !strings.Contains(text, "=") {
+		return text
 	}
-	switch {
-	case strings.ContainsFunc(text, func(r rune) bool { return r > unicode.MaxASCII && !isPlainLetter(r) }):
-		return strconv.QuoteToASCII(text)
-	case text != name || text == "" || strings.HasSuffix(text, ":") || strings.ContainsFunc(strings.ReplaceAll(text, "${", ""), odd):
-		return strconv.Quote(text)
+	q := shellQuoting()
+	var b strings.Builder
+	for _, r := range text {
+		if r > unicode.MaxASCII && !isPlainLetter(r) || strings.ContainsRune(q.special, r) {
+			fmt.Fprintf(&b, "<U+%04X>", r)
+		} else {
+			b.WriteRune(r)
+		}
 	}
-	return text
+	return q.mark + b.String() + q.mark
 }
 
-// isPlainLetter reports whether a character is a letter of a common script. The letters of some other scripts look like a separator.
-func isPlainLetter(r rune) bool {
-	return unicode.IsLetter(r) && unicode.In(r, unicode.Latin, unicode.Greek, unicode.Cyrillic, unicode.Arabic, unicode.Hebrew, unicode.Devanagari, unicode.Bengali,
-		unicode.Tamil, unicode.Thai, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul)
+// writtenValue is foreignName for a value of a project's file that may contain variables. Variables alone need no quotes, because the user
+// compares the value with the file, and does not paste it.
+func writtenValue(s string) string {
+	if bare := strings.NewReplacer("${", "", "}", "").Replace(s); foreignName(bare) == bare {
+		return s
+	}
+	return foreignName(s)
 }

@@ -73,7 +73,7 @@ func (a hintInput) loginLine(flags ...string) string {
 			}
 			a = a.withoutFlags(replaced...)
 		}
-		added += " " + foreignWord(word)
+		added += " " + shellWord(word)
 	}
 	line := "mcpauth login " + a.server
 	for _, f := range a.typed.flags {
@@ -236,7 +236,7 @@ func movedHint(a hintInput) string {
 	if !ok || e.Location == "" {
 		return "only the server's operator can correct this"
 	}
-	a.server = foreignWord(e.Location)
+	a.server = shellWord(e.Location)
 	return "if you trust this address: " + a.withoutSecrets().loginLine()
 }
 

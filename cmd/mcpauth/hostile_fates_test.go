@@ -28,7 +28,7 @@ func fates() map[string]fate {
 	refused := func(says string) fate { return fate{exit: exitSecurity, says: says} }
 	broken := func(says string) fate { return fate{exit: exitNetwork, says: says} }
 	harmless := fate{exit: exitDone, good: true}
-	quotedHint := `"` + attack.Imitation
+	quotedHint := shellQuoting().mark + attack.Imitation
 	call := []string{"call", "SERVER", "echo", "text=x"}
 	asClient := []string{"login", "SERVER", "--client-id", "demo-basic", "--client-secret-env", "CLIENT_SECRET"}
 	keyed := []string{"login", "SERVER", "-H", "X-Key: $USER_KEY"}

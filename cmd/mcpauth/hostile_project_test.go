@@ -13,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -136,7 +135,7 @@ func TestTrustShowsAll(t *testing.T) {
 		"c":{"url":"https://x","auth":{"clientKey":"${PLACE}/../key"}}}}`)
 	u.must(t, exitDone, "trust")
 	above := realPath(filepath.Dir(filepath.Dir(u.home)))
-	for _, file := range []string{"${UP:-..}/../.ssh/id_rsa -> " + filepath.Join(above, "..."), "${UP}/../.ssh/id_rsa", "${PLACE}/../key -> " + realPath(key)} {
+	for _, file := range []string{"${UP:-..}/../.ssh/id_rsa -> " + foreignName(filepath.Join(above, "...")), "${UP}/../.ssh/id_rsa", "${PLACE}/../key -> " + foreignName(realPath(key))} {
 		if s := u.stdout.String(); !strings.Contains(s, "files "+file+"\n") {
 			t.Errorf("stdout lacks %s: %q", file, s)
 		}
@@ -156,7 +155,7 @@ func TestTrustQuotesItems(t *testing.T) {
 	for _, name := range []string{"k; issuer https:as.good.example", "k, other", "k -> other", "k\u037e issuer https:as.good.example", "k\ua4fc issuer"} {
 		u.project(t, `{"mcpServers":{"a":{"url":"https://x","auth":{"clientId":"c","clientKey":"`+name+`"}}}}`)
 		u.must(t, exitDone, "trust")
-		if s := u.stdout.String(); !strings.HasSuffix(s, "; files "+strconv.QuoteToASCII(name)+" -> "+strconv.QuoteToASCII(home+"/"+name)+"\n") {
+		if s := u.stdout.String(); !strings.HasSuffix(s, "; files "+foreignName(name)+" -> "+foreignName(home+"/"+name)+"\n") {
 			t.Errorf("stdout: %q", s)
 		}
 	}
@@ -164,8 +163,8 @@ func TestTrustQuotesItems(t *testing.T) {
 		forged := strings.Repeat(blank, 80) + "uses: no variables, files, headers or auth"
 		u.project(t, `{"mcpServers":{"n; uses: nothing":{"url":"https://x${P:-/`+forged+`}","auth":{"clientId":"c","clientKey":"k`+forged+`"}}}}`)
 		u.must(t, exitDone, "trust")
-		if s, want := u.stdout.String(), `"n; uses: nothing"`+"\n  address: "+`"https://x${P:-/ uses: no variables, files, headers or auth}"`+"\n"+
-			`  uses: variables P; auth clientId, clientKey; files "k uses: no variables, files, headers or auth" -> "`+home+`/k uses: no variables, files, headers or auth"`+"\n"; s != want {
+		if s, want := u.stdout.String(), foreignName("n; uses: nothing")+"\n  address: "+foreignName("https://x${P:-/ uses: no variables, files, headers or auth}")+"\n"+
+			"  uses: variables P; auth clientId, clientKey; files "+foreignName("k uses: no variables, files, headers or auth")+" -> "+foreignName(home+"/k uses: no variables, files, headers or auth")+"\n"; s != want {
 			t.Errorf("stdout: %q, want %q", s, want)
 		}
 	}
@@ -175,7 +174,7 @@ func TestTrustQuotesItems(t *testing.T) {
 func TestServerNameIsNoLineOfOurs(t *testing.T) {
 	t.Parallel()
 	u := newUser(t)
-	quoted := `"` + attack.Imitation + `"`
+	quoted := foreignName(attack.Imitation)
 	u.project(t, `{"mcpServers":{"`+attack.Imitation+`":{"url":"`+u.good.URL()+`"}}}`)
 	for _, args := range []string{"trust", "status", "login --all", "status", "refresh --all", "logout --all"} {
 		u.must(t, exitDone, strings.Fields(args)...)

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -92,28 +93,38 @@ func TestBlanksAreFolded(t *testing.T) {
 
 // A name that a stranger chose is shown as it is only if it is plain. Every other name is quoted.
 func TestForeignName(t *testing.T) {
-	for _, plain := range []string{"work", "search_issues", "a.b-c/d@e:f", "https://mcp.example.com:8443/mcp", "${HOME}/key.pem", "notes://{id}", `C:\Users\x~1`, "Büro", "検索", "поиск"} {
+	for _, plain := range []string{"work", "search_issues", "a.b-c/d@e:f", "https://mcp.example.com:8443/mcp", "user@host+x", "notes://{id}", "Büro", "検索", "поиск"} {
 		if got := foreignName(plain); got != plain {
 			t.Errorf("got %s, want %s", got, plain)
 		}
 	}
+	mark := shellQuoting().mark
 	for name, want := range map[string]string{
-		"":                      `""`,
-		"hint:":                 `"hint:"`,
-		attack.Imitation:        `"` + attack.Imitation + `"`,
-		"my server":             `"my server"`,
-		"Büro 2":                `"Büro 2"`,
-		"$":                     `"$"`,
-		"a\u200b":               `"a"`,
-		"a   b":                 `"a b"`,
-		"a;b":                   `"a;b"`,
-		`a"b`:                   `"a\"b"`,
-		"x\nmcpauth: logged in": `"x mcpauth: logged in"`,
-		"k\u037e":               `"k\u037e"`,
-		"hint\uff1a":            `"hint\uff1a"`,
+		"":                      "",
+		"hint:":                 "hint:",
+		attack.Imitation:        attack.Imitation,
+		"my server":             "my server",
+		"Büro 2":                "Büro 2",
+		"a\u200b":               "a",
+		"a   b":                 "a b",
+		"a;b":                   "a;b",
+		"a=b":                   "a=b",
+		"@args":                 "@args",
+		"notes://{a,b}":         "notes://{a,b}",
+		"notes://{1..9}":        "notes://{1..9}",
+		"x\nmcpauth: logged in": "x mcpauth: logged in",
+		"k\u037e":               "k<U+037E>",
+		"hint\uff1a":            "hint<U+FF1A>",
+		"\u201cx\u201d":         "<U+201C>x<U+201D>",
 	} {
+		want = mark + want + mark
 		if got := foreignName(name); got != want {
 			t.Errorf("%q: got %s, want %s", name, got, want)
+		}
+	}
+	for _, r := range shellQuoting().special {
+		if got, want := foreignName(string(r)), fmt.Sprintf("%s<U+%04X>%[1]s", mark, r); got != want {
+			t.Errorf("%q: got %s, want %s", r, got, want)
 		}
 	}
 }
@@ -141,7 +152,7 @@ func TestNamesDoNotBeginALine(t *testing.T) {
 		quoted := 0
 		for line := range strings.Lines(out.String() + errs.String()) {
 			text := strings.TrimLeft(line, " ")
-			if strings.HasPrefix(text, `"`+name) {
+			if strings.HasPrefix(text, shellQuoting().mark+name) {
 				quoted++
 			}
 			if name != "" && strings.HasPrefix(text, name) || strings.HasPrefix(text, "hint:") {
@@ -161,7 +172,7 @@ func TestAnswersAreNotShown(t *testing.T) {
 	o.stderr, o.verbose = &errs, true
 	(&program{out: o}).printElicitation(mcpclient.Elicitation{Server: "https://x", Mode: "form", Message: "Who?"},
 		mcpclient.Answer{Action: "accept", Content: json.RawMessage(`{"pin":"canary","a b":{"password":"canary"}}`)})
-	if got, want := errs.String(), "https://x asks: Who?\nanswered: \"a b\", pin\n"; got != want {
+	if got, want := errs.String(), "https://x asks: Who?\nanswered: "+foreignName("a b")+", pin\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -69,7 +69,7 @@ func promptText(c mcpclient.Prompt, server string) string {
 			required = " (required)"
 		}
 		if a.Required && a.Name != "" && isShowable(a.Name) && len(example) < maxExampleWords && !strings.HasPrefix(a.Name, "-") && !strings.Contains(a.Name, "=") && !strings.HasSuffix(a.Name, ":") {
-			example = append(example, foreignWord(a.Name+"=..."))
+			example = append(example, shellWord(a.Name+"=..."))
 		}
 		fmt.Fprintf(&b, "    %s%s  %s\n", httpx.Text(foreignName(a.Name), 100), required, firstLine(a.Description))
 	}

@@ -169,7 +169,7 @@ func TestShellsPaste(t *testing.T) {
 	words := append(slices.Clone(oddNames), `\'; touch pwned; #`, `a\\'; touch pwned; #`, `'\''; touch pwned; #`, `"\"; touch pwned; #`, `(touch pwned)`, "%self", "", `\`, `\n`, "a'b")
 	line := "printf '%s\\0'"
 	for _, word := range words {
-		line += " " + posixWord(word)
+		line += " " + posixQuoting.word(word)
 	}
 	for _, shell := range []string{"sh", "bash", "zsh", "fish"} {
 		cmd := exec.Command(shell, "-c", line)
@@ -195,7 +195,7 @@ func TestFishOffersNoTilde(t *testing.T) {
 		t.Fatal(err)
 	}
 	for line, want := range map[string]string{"mcpauth call odd ": "plain\ta tool\n", "mcpauth call odd '~r": "~root\ta tool\n"} {
-		cmd := exec.Command("fish", "--no-config", "-c", fishCompletion+"\ncomplete -C "+posixWord(line))
+		cmd := exec.Command("fish", "--no-config", "-c", fishCompletion+"\ncomplete -C "+posixQuoting.word(line))
 		cmd.Env = append(os.Environ(), "HOME="+dir, "LC_ALL=C.UTF-8", "PATH="+dir+":"+os.Getenv("PATH"))
 		out, err := cmd.CombinedOutput()
 		if err != nil || string(out) != want {

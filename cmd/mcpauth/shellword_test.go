@@ -13,7 +13,7 @@ func TestWindowsWord(t *testing.T) {
 		"echo":                      "echo",
 		"text=hello":                "text=hello",
 		"https://a.example/mcp":     "https://a.example/mcp",
-		`C:\Users\RUNNER~1\key.pem`: `C:\Users\RUNNER~1\key.pem`,
+		`C:\Users\RUNNER~1\key.pem`: `"C:\Users\RUNNER~1\key.pem"`,
 		"--client-name":             "--client-name",
 		"-H":                        "-H",
 		"a b":                       `"a b"`,
@@ -25,7 +25,7 @@ func TestWindowsWord(t *testing.T) {
 		"~":                         `"~"`,
 		"--x=https://a.example":     `"--x=https://a.example"`,
 		"-a.b":                      `"-a.b"`,
-		"n\u00e9":                   "\"n\u00e9\"",
+		"n\u00e9":                   "n\u00e9",
 		"":                          "VALUE",
 		`a"b`:                       "VALUE",
 		"%PATH%":                    "VALUE",
@@ -43,7 +43,7 @@ func TestWindowsWord(t *testing.T) {
 		"=$(calc)":                  "VALUE",
 		"--scope=$x":                "--scope=VALUE",
 	} {
-		if got := windowsWord(word); got != want {
+		if got := windowsQuoting.word(word); got != want {
 			t.Errorf("%q: got %s, want %s", word, got, want)
 		}
 	}
@@ -55,7 +55,7 @@ func FuzzWindowsWord(f *testing.F) {
 		f.Add(word)
 	}
 	f.Fuzz(func(t *testing.T, word string) {
-		got := windowsWord(word)
+		got := windowsQuoting.word(word)
 		inner, quoted := strings.CutPrefix(got, `"`)
 		if quoted {
 			inner, quoted = strings.CutSuffix(inner, `"`)
@@ -63,7 +63,7 @@ func FuzzWindowsWord(f *testing.F) {
 		if inner == "" || strings.ContainsAny(inner, "\"%$`!^\n\r\x00\u201c\u201d\u201e") || quoted && strings.HasSuffix(inner, `\`) {
 			t.Errorf("%q: %s", word, got)
 		}
-		if !quoted && (got != inner || strings.ContainsAny(inner, " \t'&|<>;(),{}@#*?[]") || inner[0] == '~') {
+		if !quoted && (got != inner || strings.ContainsAny(inner, " \t'&|<>;(),{}#*?[]~") || inner[0] == '@') {
 			t.Errorf("%q: %s", word, got)
 		}
 		if inner != word && !strings.HasSuffix(inner, "VALUE") {
@@ -91,7 +91,7 @@ func TestCommonWord(t *testing.T) {
 		"~":                           "'~'",
 		"-a.b":                        "'-a.b'",
 		"--x=https://a.example":       "'--x=https://a.example'",
-		"n\u00e9":                     "'n\u00e9'",
+		"n\u00e9":                     "n\u00e9",
 		"\u201cx\u201d":               "'\u201cx\u201d'",
 		"":                            "VALUE",
 		"it's":                        "VALUE",
@@ -102,7 +102,7 @@ func TestCommonWord(t *testing.T) {
 		"x=\u201a":                    "x=VALUE",
 		"\u201b":                      "VALUE",
 	} {
-		if got := commonWord(word); got != want {
+		if got := commonQuoting.word(word); got != want {
 			t.Errorf("%q: got %s, want %s", word, got, want)
 		}
 	}
@@ -122,7 +122,7 @@ func FuzzCommonWord(f *testing.F) {
 		f.Add(word)
 	}
 	f.Fuzz(func(t *testing.T, word string) {
-		got := commonWord(word)
+		got := commonQuoting.word(word)
 		inner, quoted := strings.CutPrefix(got, "'")
 		if quoted {
 			inner, quoted = strings.CutSuffix(inner, "'")
@@ -130,7 +130,7 @@ func FuzzCommonWord(f *testing.F) {
 		if inner == "" || strings.ContainsAny(inner, "'\"\\\u2018\u2019\u201a\u201b") {
 			t.Errorf("%q: %s", word, got)
 		}
-		if !quoted && (got != inner || strings.ContainsAny(inner, " \t\r\n\x00$`&|<>;(),{}@#*?[]~!^%") || inner[0] == '=') {
+		if !quoted && (got != inner || strings.ContainsAny(inner, " \t\r\n\x00$`&|<>;(),{}#*?[]~!^%") || inner[0] == '=' || inner[0] == '@') {
 			t.Errorf("%q: %s", word, got)
 		}
 		if inner != word && !strings.HasSuffix(inner, "VALUE") {

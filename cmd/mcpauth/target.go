@@ -50,7 +50,7 @@ func (s server) shellArgument() string {
 	if s.word == "" {
 		return "SERVER"
 	}
-	return shellWord(removeControls(httpx.WithoutUser(s.word)))
+	return shellWord(httpx.WithoutUser(s.word))
 }
 
 // resolveServer finds the server that a SERVER argument selects.
@@ -196,7 +196,7 @@ func (p *program) unknownName(ctx context.Context, word string, file *config.Fil
 		where = "among the stored logins and in " + file.Path
 	}
 	e := &usageError{message: fmt.Sprintf("unknown server %s: no such name %s", quote(word), where),
-		hint: "give a URL (https://…), or store one under this name: mcpauth login URL --name " + shellWord(removeControls(word))}
+		hint: "give a URL (https://…), or store one under this name: mcpauth login URL --name " + shellWord(word)}
 	if near := toolargs.Nearest(word, known); len(near) > 0 {
 		e.hint = "did you mean " + strings.Join(convert(near, dataWord), " or ") + "?"
 	} else if strings.ContainsAny(word, "./") {
@@ -280,7 +280,7 @@ func (p *program) readEntry(ctx context.Context, file *config.File, raw config.E
 	}
 	if raw.Found && s.target.Header.Get("Authorization") != "" {
 		s.noToken = &configError{message: fmt.Sprintf("%s: the server %s has the header Authorization, which cannot be combined with a login", e.Path, quote(e.Name)),
-			hint: "to use a login, give the URL instead of the name: mcpauth login " + foreignWord(s.target.URL)}
+			hint: "to use a login, give the URL instead of the name: mcpauth login " + shellWord(s.target.URL)}
 	}
 	return p.applyAuth(s, e, n)
 }

@@ -55,7 +55,7 @@ const ownCopy = "copy the file to a folder of your own, check the copy, and run 
 func untrustedError(e config.Entry, state string) error {
 	uses := usesText(e.Uses(), func(written string) string { return "" })
 	return &configError{message: fmt.Sprintf("%s %s, and its server %s uses %s", e.Path, state, quote(e.Name), shorten(uses, 300)),
-		hint: "look at the file, then: mcpauth trust " + foreignWord(e.Path)}
+		hint: "look at the file, then: mcpauth trust " + shellWord(e.Path)}
 }
 
 // usesText lists the variables, auth settings, headers and files that an entry uses, as the entry contains them. target returns the file to
@@ -69,14 +69,14 @@ func usesText(u config.Uses, target func(written string) string) string {
 		if len(each.names) > 0 {
 			parts = append(parts, each.what+" "+strings.Join(convert(each.names, func(name string) string {
 				if real := target(name); each.what == "files" && real != "" && real != name {
-					return foreignName(name) + " -> " + foreignName(real)
+					return writtenValue(name) + " -> " + foreignName(real)
 				}
-				return foreignName(name)
+				return writtenValue(name)
 			}), ", "))
 		}
 	}
 	if u.Issuer != "" {
-		parts = append(parts, "issuer "+foreignName(u.Issuer))
+		parts = append(parts, "issuer "+writtenValue(u.Issuer))
 	}
 	return strings.Join(parts, "; ")
 }
@@ -161,7 +161,7 @@ func trustText(targets map[string]string, file *config.File) string {
 	for _, name := range file.Names() {
 		e := file.Servers[name]
 		uses := usesText(e.Uses(), func(written string) string { return targets[written] })
-		fmt.Fprintf(&b, "%s\n  address: %s\n  uses: %s\n", foreignName(name), foreignName(e.URL), cmp.Or(uses, "no variables, files, headers or auth"))
+		fmt.Fprintf(&b, "%s\n  address: %s\n  uses: %s\n", foreignName(name), writtenValue(e.URL), cmp.Or(uses, "no variables, files, headers or auth"))
 	}
 	return cmp.Or(b.String(), "no server in this file\n")
 }
