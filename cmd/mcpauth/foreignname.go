@@ -16,7 +16,8 @@ var templateVariable = regexp.MustCompile(`\{\w+\}`)
 // quotes do not protect is shown as <U+HHHH>.
 func foreignName(name string) string {
 	text := foldLine(name)
-	if text == name && isPlainWord(templateVariable.ReplaceAllLiteralString(text, "x")) && !strings.HasSuffix(text, ":") && !strings.Contains(text, "=") {
+	ours := strings.EqualFold(text, "mcpauth") || strings.HasSuffix(text, ":") || strings.Contains(text, "=") // could begin a command line or a message
+	if text == name && !ours && isPlainWord(templateVariable.ReplaceAllLiteralString(text, "x")) {
 		return text
 	}
 	q := shellQuoting()

@@ -63,15 +63,19 @@ func promptText(c mcpclient.Prompt, server string) string {
 		fmt.Fprintf(&b, "Description: %s\n\n", line)
 	}
 	example := []string{"mcpauth prompt", server, dataWord(c.Name)}
+	if len(c.Arguments) > 0 {
+		b.WriteString("Arguments:\n")
+	}
 	for _, a := range c.Arguments {
-		required := ""
+		required := "optional"
 		if a.Required {
-			required = " (required)"
+			required = "required"
 		}
 		if a.Required && a.Name != "" && isShowable(a.Name) && len(example) < maxExampleWords && !strings.HasPrefix(a.Name, "-") && !strings.Contains(a.Name, "=") && !strings.HasSuffix(a.Name, ":") {
 			example = append(example, shellWord(a.Name+"=..."))
 		}
-		fmt.Fprintf(&b, "    %s%s  %s\n", httpx.Text(foreignName(a.Name), 100), required, firstLine(a.Description))
+		// a shell refuses the parentheses, so that the line cannot be pasted as a command
+		fmt.Fprintf(&b, "  %s (%s)  %s\n", httpx.Text(foreignName(a.Name), 100), required, firstLine(a.Description))
 	}
 	if len(c.Arguments) > 0 {
 		b.WriteString("\n")
