@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 
+	"mcpauth/internal/config"
 	"mcpauth/internal/httpx"
 	"mcpauth/pkg/flow"
 )
@@ -97,6 +98,15 @@ func setHeader(h http.Header, name, value string) error {
 	}
 	h[name] = append(h[name], value)
 	return nil
+}
+
+// maskHeaders masks the headers of the user's own entry in a command that does not send them, because the server knows them from other commands.
+func (p *program) maskHeaders(e config.Entry, t flow.Target) {
+	p.hideVariables(e.SecretVariables()...)
+	for name, value := range e.SetHeaders(p.getenv) {
+		p.out.secrets.AddHeader(name, value)
+		p.flowClient.Load().LoginSecrets(t).AddHeader(name, value)
+	}
 }
 
 // staticTarget returns the server for a command that uses MCPAUTH_ACCESS_TOKEN. staticTarget does not open the store.

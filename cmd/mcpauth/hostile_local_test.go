@@ -192,6 +192,27 @@ func TestChildrenSeeNoSecret(t *testing.T) {
 	check("demo-cs-basic", "canary-project-key", "PART_ONE", "PART_TWO")
 }
 
+// A command that sends no header of the user's own entry masks the headers too, because the server knows them from other commands. A variable
+// that is not set does not matter.
+func TestUnsentHeadersAreMasked(t *testing.T) {
+	t.Parallel()
+	u := newUser(t)
+	u.env = append(u.env, "API_KEY=canary-api-key-1", "ADDRESS="+u.good.URL())
+	u.must(t, exitDone, "login", u.good.URL(), "--name", "w")
+	if err := u.good.Set(`token:status=400,type=application/json,body="{\"error\":\"invalid_request\",\"error_description\":\"not canary-api-key-1 canary-literal-2\"}"`); err != nil {
+		t.Fatal(err)
+	}
+	for _, url := range []string{u.good.URL(), "${ADDRESS}", "${UNSET}"} {
+		u.own(t, `{"mcpServers":{"w":{"url":"`+url+`","headers":{"X-Api-Key":"Bearer ${API_KEY}","X-Secret":"canary-literal-2","X-Other":"${UNSET}"}}}}`)
+		for _, command := range []string{"refresh", "token"} {
+			u.run(command, "w", "--min-ttl", "9000h", "--verbose")
+			if s := u.stderr.String(); strings.Contains(s, "canary") || !strings.Contains(s, "not [redacted] [redacted]") {
+				t.Errorf("%s, %s: %s", url, command, s)
+			}
+		}
+	}
+}
+
 // Headers and secrets of an entry in a project's file are sent only to the server of that entry. If a stored login for another server has
 // the name of an entry, mcpauth refuses the entry.
 func TestHostileProject(t *testing.T) {

@@ -136,7 +136,11 @@ func (p *program) serverByName(ctx context.Context, word string, n needLevel) (s
 	case len(stored) == 0 && damaged != nil && (!ok || e.Found): // the damaged login may have this name, which a project's file must not take
 		return server{}, damaged
 	case ok && !(e.Found && isUnusable(e) && len(stored) > 0): // a project's file cannot disable a stored login
-		return p.serverByEntry(ctx, file, e, stored, n)
+		s, err := p.serverByEntry(ctx, file, e, stored, n)
+		if err == nil && n == needStored && !e.Found {
+			p.maskHeaders(e, s.target)
+		}
+		return s, err
 	case len(stored) == 0:
 		return server{}, p.unknownName(ctx, word, file)
 	case len(stored) == 1:

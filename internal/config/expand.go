@@ -42,6 +42,17 @@ func (f *File) Entry(name string, getenv func(string) string) (Entry, error) {
 	return e, nil
 }
 
+// SetHeaders returns the headers whose variables are all set, with the variables expanded.
+func (e Entry) SetHeaders(getenv func(string) string) map[string]string {
+	headers := map[string]string{}
+	for name, value := range e.Headers {
+		if text, err := expand(value, getenv); err == nil {
+			headers[name] = text
+		}
+	}
+	return headers
+}
+
 // ExpandAuth returns Auth with its variables expanded, or nil if the entry has no Auth. Relative paths are resolved against the folder of
 // the configuration file. The error is an *Error.
 func (e Entry) ExpandAuth(getenv func(string) string) (*Auth, error) {
