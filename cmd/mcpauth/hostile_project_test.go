@@ -190,6 +190,17 @@ func TestServerNameIsNoLineOfOurs(t *testing.T) {
 	}
 }
 
+// The name of a server in a project's file does not fill the terminal.
+func TestLongServerName(t *testing.T) {
+	t.Parallel()
+	u := newUser(t)
+	u.project(t, `{"mcpServers":{"`+strings.Repeat("a", 900_000)+`":{"url":"http://127.0.0.1:1/mcp"}}}`)
+	u.must(t, exitNetwork, "login", "--all")
+	if s := u.stderr.String(); len(s) > 5000 || !strings.Contains(s, "mcpauth discover SERVER") {
+		t.Errorf("%d bytes: %.2000s ... %s", len(s), s, s[max(0, len(s)-500):])
+	}
+}
+
 // A project's file cannot make mcpauth print or store the value of a variable, or read it before the file is trusted.
 func TestProjectNamesAVariableAsAPath(t *testing.T) {
 	t.Parallel()

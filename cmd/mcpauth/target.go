@@ -45,12 +45,12 @@ type server struct {
 	noToken error // the reason why the headers of the entry must not be sent with a token, or nil
 }
 
-// shellArgument returns the SERVER argument, quoted for a shell.
+// shellArgument returns the SERVER argument, quoted for a shell, or SERVER if it cannot be shown.
 func (s server) shellArgument() string {
-	if s.word == "" {
-		return "SERVER"
+	if word := httpx.WithoutUser(s.word); word != "" && isShowable(word) {
+		return shellWord(word)
 	}
-	return shellWord(httpx.WithoutUser(s.word))
+	return "SERVER"
 }
 
 // resolveServer finds the server that a SERVER argument selects.
