@@ -364,9 +364,7 @@ func (h *Handler) wasIssued(sent Secret) bool {
 // loginAgain logs in, and makes the handler use the new credential. Requests of this process for the same scopes share one login. If too
 // many logins opened the browser, loginAgain returns the error instead.
 func (h *Handler) loginAgain(ctx context.Context, newClient bool, why loginReason, instead error) error {
-	if h.o.Reauth == ReauthBrowser {
-		why.start = func() error { return h.countLogin(instead) }
-	}
+	why.open = func() error { return h.countLogin(instead) }
 	o := LoginOptions{NewClient: newClient, Timeout: h.o.LoginTimeout, silent: h.o.Reauth != ReauthBrowser}
 	cred, err := h.c.loginOnce(ctx, "login "+h.t.String()+" "+scopeSetKey(why.scopes), h.t, o, why)
 	if err != nil {

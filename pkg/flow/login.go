@@ -34,7 +34,7 @@ type loginReason struct {
 	challenges []discovery.Challenge // challenges of the 401 or 403 response; discovery starts with them
 	scopes     []string              // extra scopes to request, in addition to the scopes that the server chooses
 	rejected   *Secret               // access token that the server refused; any other usable token can replace it; nil: the user asked for the login
-	start      func() error          // called before the client registers or the browser opens; an error ends the login; nil: no limit
+	open       func() error          // called before a login that needs the user; an error ends the login; nil: no limit
 }
 
 // loginLimit is the time limit of a login, from its start until mcpauth sends the code.
@@ -129,8 +129,8 @@ func (c *Client) loginAlone(k *job, t Target, o LoginOptions, why loginReason) (
 	if err != nil {
 		return credential{}, err
 	}
-	if why.start != nil {
-		if err := why.start(); err != nil {
+	if why.open != nil && d.needsUser() {
+		if err := why.open(); err != nil {
 			return credential{}, err
 		}
 	}
@@ -141,6 +141,11 @@ func (c *Client) loginAlone(k *job, t Target, o LoginOptions, why loginReason) (
 		cred, err = c.obtainTokens(k, d)
 	}
 	return cred, err
+}
+
+// needsUser reports whether the login can open the browser or show a device code.
+func (d loginDraft) needsUser() bool {
+	return !d.o.silent && (!d.plan.Grant.nonInteractive() || d.t.IDP.Issuer != "")
 }
 
 // completeSettings completes t.Settings with the settings of the stored credential, checks them, and returns this credential.

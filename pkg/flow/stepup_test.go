@@ -86,6 +86,34 @@ func TestServerRequiresOtherScopesEachTime(t *testing.T) {
 	}
 }
 
+// A server may require another scope for each tool. The limit of logins does not count a login that opens no browser.
+func TestManyStepUpsWithoutABrowser(t *testing.T) {
+	for _, reauth := range []Reauth{ReauthBrowser, ReauthRefresh} {
+		b := newBench(t, demo.Options{Settings: demo.Settings{Scopes: []string{"none"}}})
+		b.t.Settings = Settings{Grant: GrantClientCredentials, ClientID: "demo-basic", ClientSecret: "demo-cs-basic"}
+		b.login(t)
+		h := b.c.Handler(b.t, HandlerOptions{Reauth: reauth})
+		for i := range 3 * maxLogins {
+			if err := b.refuse(t, h, http.StatusForbidden, fmt.Sprintf(`Bearer error="insufficient_scope", scope="x%d"`, i)); err != nil {
+				t.Errorf("%s: step-up %d: %v", reauth, i+1, err)
+			}
+		}
+	}
+}
+
+// The limit of logins counts a login at the company's identity provider, because it can open the browser.
+func TestServerRequiresOtherScopesOfAnEnterpriseLogin(t *testing.T) {
+	b, _ := enterprise(t)
+	b.login(t)
+	h := b.c.Handler(b.t, HandlerOptions{})
+	for i := range maxLogins + 1 { // the authorization server does not know these scopes
+		err := b.refuse(t, h, http.StatusForbidden, fmt.Sprintf(`Bearer error="insufficient_scope", scope="x%d"`, i))
+		if _, refused := errors.AsType[*ScopeError](err); refused != (i == maxLogins) {
+			t.Errorf("login %d: %v", i+1, err)
+		}
+	}
+}
+
 // If the authorization server ends each login at once, a server cannot open the browser for each request.
 func TestServerEndsEachLogin(t *testing.T) {
 	for status, challenge := range map[int]string{http.StatusForbidden: `Bearer error="insufficient_scope", scope="x"`, http.StatusUnauthorized: "Bearer"} {
