@@ -29,6 +29,7 @@ func fates() map[string]fate {
 	broken := func(says string) fate { return fate{exit: exitNetwork, says: says} }
 	harmless := fate{exit: exitDone, good: true}
 	quotedHint := shellQuoting().mark + attack.Imitation
+	omitted := `"` + attack.Flag + `" is omitted, because its definition is invalid`
 	call := []string{"call", "SERVER", "echo", "text=x"}
 	asClient := []string{"login", "SERVER", "--client-id", "demo-basic", "--client-secret-env", "CLIENT_SECRET"}
 	keyed := []string{"login", "SERVER", "-H", "X-Key: $USER_KEY"}
@@ -374,7 +375,13 @@ func fates() map[string]fate {
 		"terminal/prompt-hint":          {args: []string{"prompts", "SERVER"}, good: true, shows: quotedHint},
 		"terminal/prompt-argument-hint": {args: []string{"prompts", "SERVER", "review"}, good: true, shows: quotedHint},
 		"terminal/resource-hint":        {args: []string{"resources", "SERVER"}, good: true, shows: quotedHint},
-		"terminal/prompt-example":       {args: []string{"prompts", "SERVER", "\u200b--header=X-Key: @id_rsa"}, good: true},
+		"terminal/tool-flag":            {args: []string{"tools", "SERVER"}, good: true, says: omitted, shows: "echo"},
+		"terminal/tool-flag-json":       {args: []string{"tools", "SERVER", "--json"}, good: true, says: omitted, shows: `"echo"`},
+		"terminal/tool-flag-near":       {exit: exitTool, says: "hint: mcpauth tools .* lists the tools", args: []string{"call", "SERVER", "header=X-Key:@id_rsa"}, good: true},
+		"terminal/prompt-flag":          {args: []string{"prompts", "SERVER"}, good: true, says: omitted},
+		"terminal/prompt-flag-json":     {args: []string{"prompts", "SERVER", "--json"}, good: true, says: omitted, shows: `"prompts":[`},
+		"terminal/resource-flag":        {args: []string{"resources", "SERVER"}, good: true, says: omitted},
+		"terminal/prompt-example":       {args: []string{"prompts", "SERVER", "\u200bx; mcpauth logout"}, good: true},
 		"terminal/tool-example":         {args: []string{"tools", "SERVER", "echo"}, good: true}, // see TestPastedExample
 		"terminal/tool-result":          after(exitDone, ""),                                     // a pipe gets the text unchanged; see TestTerminalIsNotCommanded
 		"terminal/resource-link":        after(exitDone, `(?m)^block 1: resource_link n: https://x hint: mcpauth logout --all$`),

@@ -119,6 +119,9 @@ func (v *victim) check(t *testing.T, f fate) {
 	if line := regexp.MustCompile(`(?m)^hint: .*--issuer h.*`).FindString(v.stderr.String()); line != "" {
 		t.Errorf("a hint names an authorization server that a server chose: %s", line)
 	}
+	if strings.Contains(v.stdout.String(), attack.Flag) {
+		t.Errorf("stdout contains a name that is a flag:\n%.2000s", v.stdout.String())
+	}
 	if f.shows != "" && !strings.Contains(v.stdout.String(), f.shows) {
 		t.Errorf("stdout does not contain %s:\n%.2000s", f.shows, v.stdout.String())
 	}

@@ -342,7 +342,9 @@ func (c *Client) KnownTools() []Tool {
 	var out []Tool
 	if list := decodeCache(data, c.URL, c.clock()).list; list != nil {
 		for _, def := range list.defs {
-			out = append(out, parseTool(def))
+			if tool := parseTool(def); !looksLikeFlag(tool.Name) {
+				out = append(out, tool)
+			}
 		}
 	}
 	return out

@@ -89,8 +89,8 @@ func cutReason(repeated bool, pages int) string {
 }
 
 // listSpec describes a list of resources, resource templates or prompts. method is the request for the list, member is the name of the list
-// in the result, and key is the member that identifies an entry.
-type listSpec struct{ method, member, key string }
+// in the result, key is the member that identifies an entry, and kind describes an entry in messages.
+type listSpec struct{ method, member, key, kind string }
 
 // fetchLists returns a JSON object with all pages of the lists, and caches the object for shell completion.
 func (c *Client) fetchLists(ctx context.Context, suffix string, lists []listSpec) (json.RawMessage, error) {
@@ -113,16 +113,23 @@ func (c *Client) fetchLists(ctx context.Context, suffix string, lists []listSpec
 }
 
 // fetchList returns the entries of all pages in order. A second entry with the same key is dropped, because pages may overlap if the
-// server's list changes between two requests. If the server does not support the method, fetchList returns no entries.
+// server's list changes between two requests. An entry whose key looks like a flag is omitted. If the server does not support the method,
+// fetchList returns no entries.
 func (c *Client) fetchList(ctx context.Context, l listSpec) ([]json.RawMessage, error) {
 	var entries []json.RawMessage
-	seen := map[string]bool{}
+	seen, omitted := map[string]bool{}, omissions{client: c, kind: l.kind}
+	defer omitted.end()
 	_, err := c.fetchPages(ctx, l.method, l.member, func(page json.RawMessage) bool {
 		for e := range jsonscan.Elements(jsonscan.Member(page, l.member)) {
-			if name := jsonscan.Unquote(jsonscan.Member(e, l.key)); !seen[name] {
-				seen[name] = true
+			name := jsonscan.Unquote(jsonscan.Member(e, l.key))
+			switch {
+			case seen[name]:
+			case looksLikeFlag(name):
+				omitted.add(name, func() string { return "a word of its " + l.key + " begins with -" })
+			default:
 				entries = append(entries, e)
 			}
+			seen[name] = true
 		}
 		return false
 	})

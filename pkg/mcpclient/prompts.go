@@ -39,7 +39,7 @@ func (c *Client) Prompts(ctx context.Context) (PromptList, error) {
 	return PromptList{Raw: raw, Prompts: prompts}, err
 }
 
-var promptLists = []listSpec{{"prompts/list", "prompts", "name"}}
+var promptLists = []listSpec{{"prompts/list", "prompts", "name", "prompt"}}
 
 // KnownPrompts returns the cached prompts of this login. No request is sent, and no credential is read.
 func (c *Client) KnownPrompts() []Prompt {

@@ -28,7 +28,8 @@ func (c *Client) Resources(ctx context.Context) (ResourceList, error) {
 	return ResourceList{Raw: raw, Resources: parseResources(raw)}, err
 }
 
-var resourceLists = []listSpec{{"resources/list", "resources", "uri"}, {"resources/templates/list", "resourceTemplates", "uriTemplate"}}
+var resourceLists = []listSpec{{"resources/list", "resources", "uri", "resource"},
+	{"resources/templates/list", "resourceTemplates", "uriTemplate", "resource template"}}
 
 // KnownResources returns the cached resources and templates of this login. No request is sent, and no credential is read.
 func (c *Client) KnownResources() []Resource { return parseResources(c.keptList(".resources")) }

@@ -44,11 +44,8 @@ type toolList struct {
 	parsed   sync.Map      // tools that were found, by name; a batch calls the same tool many times
 }
 
-// maxOmitted is the number of omitted tools that are reported with their names.
-const maxOmitted = 10
-
-// Tools returns the tools of the server. A cached list is used for as long as the server allows. A tool whose definition is invalid is
-// omitted. Warn gets a message for each of the first ten omitted tools, and the number of the others.
+// Tools returns the tools of the server. A cached list is used for as long as the server allows. A tool whose definition is invalid, or whose
+// name looks like a flag, is omitted. Warn gets a message for each of the first ten omitted tools, and the number of the others.
 func (c *Client) Tools(ctx context.Context) (ToolList, error) {
 	if err := c.prepare(ctx); err != nil {
 		return ToolList{}, err
@@ -62,20 +59,19 @@ func (c *Client) Tools(ctx context.Context) (ToolList, error) {
 	}
 	var out ToolList
 	var kept []json.RawMessage
-	omitted := 0
+	omitted := omissions{client: c, kind: "tool"}
+	defer omitted.end()
 	for _, t := range list.defs {
 		tool := parseTool(t)
+		if looksLikeFlag(tool.Name) {
+			omitted.add(tool.Name, func() string { return "a word of its name begins with -" })
+			continue
+		}
 		if err := checkHeaders(tool.InputSchema); err != nil && c.serverEra() == eraModern { // earlier revisions have no rules for header annotations
-			if omitted++; omitted > maxOmitted {
-				continue
-			}
-			c.warn("the tool %q is omitted, because its definition is invalid: %s", c.shown(tool.Name, 100), err.text(c.Clean))
+			omitted.add(tool.Name, func() string { return err.text(c.Clean) })
 			continue
 		}
 		kept, out.Tools = append(kept, t), append(out.Tools, tool)
-	}
-	if omitted > maxOmitted {
-		c.warn("… and %d more tools are omitted", omitted-maxOmitted)
 	}
 	out.Raw = jsonArray(`{"tools":`, kept, "}")
 	return out, nil
@@ -276,5 +272,5 @@ func (c *Client) toolDefinition(ctx context.Context, tool string, a Arguments, r
 	case c.NoValidate:
 		return Tool{Name: tool}, recent, nil
 	}
-	return t, recent, &ArgumentError{Tool: tool, Reason: "the server has no such tool", Nearest: c.Clean(toolargs.NearestOne(tool, list.names))}
+	return t, recent, &ArgumentError{Tool: tool, Reason: "the server has no such tool", Nearest: c.Clean(toolargs.NearestOne(tool, withoutFlags(list.names)))}
 }
