@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,7 +27,7 @@ var ErrAssertionExpired = errors.New("the assertion has expired")
 //
 //	file:FILE        a file
 //	env:VAR          an environment variable
-//	exec:COMMAND     output of a command, whose words are separated by spaces; no shell runs
+//	exec:COMMAND     output of a command, whose words are separated by spaces; it runs without a shell, in the folder of the login
 //	github-actions   the OIDC token of a GitHub Actions job, with the issuer as audience
 func AssertionSources() []string {
 	return []string{"file:FILE", "env:VAR", "exec:COMMAND", fromActions}
@@ -48,10 +50,21 @@ func (c *Client) checkAssertion(s Settings) error {
 	}
 	kind, rest, _ := strings.Cut(s.Assertion, ":")
 	switch {
-	case (kind == "env" || kind == "exec") && strings.TrimSpace(rest) != "", s.Assertion == fromActions:
+	case kind == "exec" && strings.TrimSpace(rest) != "":
+		return s.checkCommandDir()
+	case kind == "env" && strings.TrimSpace(rest) != "", s.Assertion == fromActions:
 		return nil
 	}
 	return fmt.Errorf("%w: the source of an assertion must be %s, not %q", ErrOptions, strings.Join(AssertionSources(), ", "), s.Assertion)
+}
+
+// checkCommandDir returns an error if the folder in which the command runs is unknown. A record of an earlier version does not contain the
+// folder. The working directory may be a cloned repository, whose programs and files must not print the assertion.
+func (s Settings) checkCommandDir() error {
+	if filepath.IsAbs(s.AssertionDir) {
+		return nil
+	}
+	return fmt.Errorf("%w: the folder in which the command %q prints the assertion is unknown; log in again with --assertion", ErrOptions, strings.TrimPrefix(s.Assertion, "exec:"))
 }
 
 // assertionVariable returns the name of the environment variable with the assertion, or with a secret for fetching the assertion.
@@ -94,7 +107,10 @@ func (c *Client) fetchAssertion(ctx context.Context, s Settings, issuer string) 
 	case "env":
 		return checkedAssertion("environment variable "+rest, os.Getenv(rest))
 	case "exec":
-		return c.runForAssertion(ctx, strings.Fields(rest))
+		if err := s.checkCommandDir(); err != nil {
+			return "", err
+		}
+		return c.runForAssertion(ctx, s.AssertionDir, strings.Fields(rest))
 	}
 	return c.actionsToken(ctx, issuer)
 }
@@ -112,14 +128,15 @@ func checkedAssertion(where, text string) (string, error) {
 	return text, nil
 }
 
-// runForAssertion runs a command and returns its output as the assertion. The user sees the stderr of the command.
-func (c *Client) runForAssertion(ctx context.Context, words []string) (string, error) {
+// runForAssertion runs a command in a folder and returns its output as the assertion. The user sees the stderr of the command. Package
+// os/exec looks for a relative path such as ./print in the folder, and for a word such as print in PATH, but never in the working directory.
+func (c *Client) runForAssertion(ctx context.Context, dir string, words []string) (string, error) {
 	limit, cancel := context.WithTimeout(ctx, commandLimit)
 	defer cancel()
 	cmd := exec.CommandContext(limit, words[0], words[1:]...)
-	cmd.WaitDelay = time.Second
+	cmd.Dir, cmd.WaitDelay = dir, time.Second
 	if c.Environ != nil {
-		cmd.Env = c.Environ()
+		cmd.Env = slices.Concat(c.Environ(), []string{"PWD=" + dir})
 	}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &limitedWriter{&out, maxSecretFile}, os.Stderr

@@ -19,7 +19,7 @@ func jwtOf(header, payload string) string {
 func TestAssertionCommandIsLate(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 0)
 	defer cancel()
-	if _, err := (&Client{}).runForAssertion(ctx, os.Args[:1]); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrOptions) {
+	if _, err := (&Client{}).runForAssertion(ctx, t.TempDir(), os.Args[:1]); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrOptions) {
 		t.Error(err)
 	}
 }
@@ -67,5 +67,17 @@ func TestAssertionFileIsAbsolute(t *testing.T) {
 	}
 	if s := (LoginOptions{}).mergeSettings(credential{}, Settings{Grant: GrantJWTBearer, Assertion: "file:a.jwt"}, loginReason{}); s.AssertionFile != want || s.Assertion != "" {
 		t.Errorf("got %q and %q", s.AssertionFile, s.Assertion)
+	}
+}
+
+// A record of an earlier version does not contain the folder of the command. mcpauth does not run the command in the working directory.
+func TestCommandWithoutAFolder(t *testing.T) {
+	stored := credential{Settings: Settings{Grant: GrantJWTBearer, Assertion: "exec:./print"}}
+	merged := (LoginOptions{}).mergeSettings(stored, Settings{}, loginReason{})
+	if err := (&Client{}).checkAssertion(merged); !errors.Is(err, ErrOptions) || !strings.Contains(err.Error(), "log in again") {
+		t.Error(err)
+	}
+	if _, err := (&Client{}).fetchAssertion(t.Context(), stored.Settings, ""); !errors.Is(err, ErrOptions) || !strings.Contains(err.Error(), "log in again") {
+		t.Error(err)
 	}
 }

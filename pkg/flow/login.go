@@ -184,6 +184,9 @@ func (o LoginOptions) mergeSettings(cred credential, given Settings, why loginRe
 	if o.AcceptNewIssuer {
 		stored.Issuer, stored.IssuerOfProject = "", false
 	}
+	if strings.HasPrefix(given.Assertion, "exec:") && given.AssertionDir == "" {
+		given.AssertionDir = "." // only for a given command: a stored command never runs in the working directory of a later login
+	}
 	s := stored.Overlay(given)
 	if (s.DPoP == "" || s.DPoP == DPoPAuto) && cred.DPoPKey != nil {
 		s.DPoP = DPoPAlways // do not replace a bound token by a bearer token, which would be usable if stolen
@@ -196,7 +199,7 @@ func (s Settings) withAbsolutePaths() Settings {
 	if file, ok := strings.CutPrefix(s.Assertion, "file:"); ok && s.AssertionFile == "" {
 		s.Assertion, s.AssertionFile = "", file
 	}
-	for _, file := range []*string{&s.ClientKeyFile, &s.AssertionFile, &s.IDP.IDTokenFile, &s.CertFile, &s.CertKeyFile} {
+	for _, file := range []*string{&s.ClientKeyFile, &s.AssertionFile, &s.AssertionDir, &s.IDP.IDTokenFile, &s.CertFile, &s.CertKeyFile} {
 		*file = absolutePath(*file)
 	}
 	return s

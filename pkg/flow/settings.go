@@ -33,6 +33,7 @@ type Settings struct {
 	CallbackPort      int      `json:"callback_port,omitempty"`       // 0: the port of the stored registration, or else a free port
 	AssertionFile     string   `json:"assertion_file,omitempty"`      // GrantJWTBearer: file with the assertion; read again for every token request
 	Assertion         string   `json:"assertion,omitempty"`           // GrantJWTBearer: another source of the assertion, see AssertionSources
+	AssertionDir      string   `json:"assertion_dir,omitempty"`       // folder in which the command of Assertion runs; empty: the working directory of the login that names Assertion
 	IDP               IDP      `json:"idp,omitzero"`                  // GrantEnterprise
 	DPoP              DPoP     `json:"dpop,omitempty"`                // empty: DPoPAuto
 	CertFile          string   `json:"cert_file,omitempty"`           // PEM client certificate (RFC 8705) for the MCP server and its authorization server; read again for every connection
@@ -124,7 +125,7 @@ func (stored Settings) Overlay(given Settings) Settings {
 			s.ClientMetadataURL, s.ClientKeyFile = stored.ClientMetadataURL, stored.ClientKeyFile
 		}
 		if given.AssertionFile == "" && given.Assertion == "" {
-			s.AssertionFile, s.Assertion = stored.AssertionFile, stored.Assertion
+			s.AssertionFile, s.Assertion, s.AssertionDir = stored.AssertionFile, stored.Assertion, stored.AssertionDir
 		}
 		s.IDP = cmp.Or(given.IDP, stored.IDP)
 	}
