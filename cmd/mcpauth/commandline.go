@@ -67,3 +67,16 @@ func flagValues(cx *cli.Context, f cli.Flag) []string {
 	}
 	return []string{fmt.Sprint(cx.Value(name))}
 }
+
+// secretFlags returns the flags that select a secret or a header to send.
+func secretFlags() []string {
+	return []string{"--header", "--client-secret-env", "--client-secret-file", "--client-secret-stdin", "--client-key", "--cert", "--key",
+		"--assertion", "--assertion-file", "--idp-client-secret-env", "--idp-id-token-file"}
+}
+
+// namesSecret reports whether the command line selects a secret to send. With --idp-issuer, a login gets a secret from the identity provider.
+func (p *program) namesSecret() bool {
+	return len(p.global.headers.Value()) > 0 || slices.ContainsFunc(p.userLine.flags, func(f typedFlag) bool { // userLine omits literal headers
+		return f.name == "--idp-issuer" || slices.Contains(secretFlags(), f.name)
+	})
+}

@@ -43,8 +43,7 @@ func (a hintInput) withoutFlags(names ...string) hintInput {
 // withoutSecrets returns a copy of its receiver without the flags that select a secret or a header to send. A hint may contain a URL that
 // an MCP server chose, and the user's secrets must not be sent to that URL.
 func (a hintInput) withoutSecrets() hintInput {
-	return a.withoutFlags("--header", "--client-secret-env", "--client-secret-file", "--client-secret-stdin", "--client-key", "--cert", "--key",
-		"--assertion", "--assertion-file", "--idp-client-secret-env", "--idp-id-token-file")
+	return a.withoutFlags(secretFlags()...)
 }
 
 // conflictingFlags returns the flags of login that cannot be combined with a flag.

@@ -312,6 +312,44 @@ func TestLoginAllOfAProject(t *testing.T) {
 	u.must(t, exitDone, "login", "--all", "-H", "X-Key: $KEY")
 }
 
+// If a flag names a secret, mcpauth sends nothing to a server of a project's file that is not trusted in its current state. The secret would be
+// sent to any server that a change of the file names.
+func TestSecretsForAProject(t *testing.T) {
+	t.Parallel()
+	u := newUser(t)
+	u.env = append(u.env, "SECRET=demo-cs-basic", "KEY=canary-key")
+	if err := os.WriteFile(filepath.Join(u.home, "key"), []byte("canary"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	entry := `{"mcpServers":{"x":{"url":"` + u.good.URL() + `"}}}`
+	check := func(state string) {
+		t.Helper()
+		for _, args := range [][]string{{"login", "x", "--client-id", "demo-basic", "--client-secret-env", "SECRET"}, {"login", "x", "--client-id", "i", "--client-secret-file", "key"},
+			{"login", "x", "--client-id", "i", "--client-secret-stdin"}, {"login", "x", "--name", "y", "--client-id", "i", "--client-key", "key"},
+			{"login", "x", "--grant", "jwt_bearer", "--assertion", "env:KEY"}, {"login", "x", "--grant", "jwt_bearer", "--assertion-file", "key"},
+			{"login", "x", "--grant", "enterprise", "--client-id", "i", "--idp-issuer", "https://idp.example", "--idp-client-id", "i"},
+			{"call", "x", "whoami", "-H", "X-Key: $KEY"}, {"tools", "x", "-H", "X-Key: literal"}, {"proxy", "x", "-H", "X-Key: @key"}, {"discover", "x", "--cert", "key"}} {
+			u.must(t, exitUsage, args...)
+			if s := u.stderr.String(); !strings.Contains(s, state) || !strings.Contains(s, "give the URL") || strings.Contains(s, "canary") {
+				t.Errorf("%q: %s", args, s)
+			}
+		}
+		if n := u.good.Count("requests") + u.good.Count("token"); n != 0 {
+			t.Errorf("%d requests were sent", n)
+		}
+	}
+	u.project(t, entry)
+	check("is not trusted")
+	u.must(t, exitDone, "trust")
+	u.project(t, entry+"\n")
+	check("has changed")
+	u.must(t, exitDone, "trust")
+	u.must(t, exitDone, "login", "x", "--client-id", "demo-basic", "--client-secret-env", "SECRET")
+	u.must(t, exitDone, "call", "x", "whoami", "-H", "X-Key: $KEY")
+	u.project(t, entry)
+	u.must(t, exitDone, "call", "x", "whoami")
+}
+
 // login --all uses at most 100 servers of a project's file. It uses any number of servers of a file that the user named.
 func TestLoginAllOfManyServers(t *testing.T) {
 	t.Parallel()

@@ -121,7 +121,7 @@ func runLoginAll(ctx context.Context, p *program, o loginOptions) error {
 	list, failed, warnings := []flow.Status{}, error(nil), 0
 	for _, name := range file.Names() {
 		var s flow.Status
-		if err = o.checkProjectEntry(p, file.Servers[name]); err == nil {
+		if err = p.checkProjectEntry(file.Servers[name]); err == nil {
 			s, _, err = p.logInTo(ctx, name, o, false)
 		}
 		if err != nil {
@@ -165,13 +165,11 @@ func checkProjectSize(file *config.File) error {
 }
 
 // checkProjectEntry returns an error if the login would send a secret from the command line to a server from a project's file.
-func (o loginOptions) checkProjectEntry(p *program, e config.Entry) error {
-	f := o.settings
-	secrets := o.secretEnv + o.secretFile + f.ClientKeyFile + f.Assertion + f.AssertionFile + o.idpSecretEnv + f.IDP.IDTokenFile + f.IDP.Issuer + strings.Join(p.global.headers.Value(), "")
-	if !e.Found || secrets == "" && !o.secretStdin {
+func (p *program) checkProjectEntry(e config.Entry) error {
+	if !e.Found || !p.namesSecret() {
 		return nil
 	}
-	return &configError{message: "--all sends no secret of the command line to a server of a project's file", hint: "to send it anyway, log in to this server by name with these flags: mcpauth login " + dataWord(e.Name)}
+	return &configError{message: "--all sends no secret of the command line to a server of a project's file", hint: "to send it anyway, trust the file, and log in to this server by name with these flags: mcpauth login " + dataWord(e.Name)}
 }
 
 // logInTo logs in to one server. With --print-url, logInTo only returns the authorization URL.

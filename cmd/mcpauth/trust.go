@@ -53,9 +53,13 @@ func trustCommand(p *program) *cli.Command {
 const ownCopy = "copy the file to a folder of your own, check the copy, and run mcpauth trust in that folder"
 
 func untrustedError(e config.Entry, state string) error {
+	trust := "look at the file, then: mcpauth trust " + shellWord(e.Path)
 	uses := usesText(e.Uses(), func(written string) string { return "" })
-	return &configError{message: fmt.Sprintf("%s %s, and its server %s uses %s", e.Path, state, quote(e.Name), shorten(uses, 300)),
-		hint: "look at the file, then: mcpauth trust " + shellWord(e.Path)}
+	if uses == "" { // see namesSecret
+		return &configError{message: fmt.Sprintf("%s %s, and this command would send a secret of its flags to its server %s", e.Path, state, quote(e.Name)),
+			hint: "give the URL of the server instead of its name, or " + trust}
+	}
+	return &configError{message: fmt.Sprintf("%s %s, and its server %s uses %s", e.Path, state, quote(e.Name), shorten(uses, 300)), hint: trust}
 }
 
 // usesText lists the variables, auth settings, headers and files that an entry uses, as the entry contains them. target returns the file to

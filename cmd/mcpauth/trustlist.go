@@ -42,10 +42,10 @@ func digest(path string) string {
 }
 
 // checkTrusted returns the files of an entry, as filesOf does. The error says that the entry needs trust, and that the user has not trusted
-// the file in its current state. An entry of a project's file needs trust if it uses variables, auth or files. The headers of an entry need
-// trust only for a login, so serverByEntry and protectLogin check them.
+// the file in its current state. An entry of a project's file needs trust if it uses variables, auth or files, or if the command line names a
+// secret. The headers of an entry need trust only for a login, so serverByEntry and protectLogin check them.
 func (p *program) checkTrusted(ctx context.Context, e config.Entry) (map[string]string, error) {
-	if !e.Found || e.Skipped != "" || e.Uses().Nothing() {
+	if !e.Found || e.Skipped != "" || e.Uses().Nothing() && !p.namesSecret() {
 		return nil, nil
 	}
 	return p.checkListed(ctx, e)
