@@ -67,6 +67,7 @@ func foreign(path string, info fs.FileInfo) string {
 	return cmp.Or(otherOwner(info), writableByOthers(path, info))
 }
 
+// otherOwner returns a reason if a file belongs neither to the user nor to root.
 func otherOwner(info fs.FileInfo) string {
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Uid != uint32(os.Geteuid()) && stat.Uid != 0 {
 		return fmt.Sprintf("belongs to user %d", stat.Uid)

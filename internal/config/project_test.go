@@ -86,6 +86,27 @@ func TestLinksOutOfTheProject(t *testing.T) {
 	}
 }
 
+// A .git of another user does not make a folder such as /tmp a project. A .git of root or of the user does.
+func TestGitOfAnotherUser(t *testing.T) {
+	top, err := filepath.EvalSymlinks(t.TempDir())
+	folder, git := filepath.Join(top, "p"), filepath.Join(top, ".git")
+	if err := errors.Join(err, os.Mkdir(folder, 0o755), os.Mkdir(git, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	if got := projectRoot(folder, ""); got != top {
+		t.Errorf("with the user's own .git: %s", got)
+	}
+	if os.Getuid() != 0 { // only root can change the owner
+		return
+	}
+	if err := os.Lchown(git, 4242, 4242); err != nil {
+		t.Fatal(err)
+	}
+	if got := projectRoot(folder, ""); got != folder {
+		t.Errorf("with another user's .git: %s", got)
+	}
+}
+
 // A found file that has become a pipe or a link since the search is an error at once. A file that the user names may be a pipe or a link.
 func TestFoundFileIsNoFile(t *testing.T) {
 	folder := t.TempDir()
