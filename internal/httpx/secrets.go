@@ -63,7 +63,7 @@ func (s *Secrets) learn(from origin, credentials ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, text := range credentials {
-		if n := len(s.credentials); len(text) < minSecret || n > 0 && s.credentials[n-1].text == text || s.isTyped(text) {
+		if len(text) < minSecret || s.isTyped(text) {
 			continue
 		}
 		c := &secret{text: text, origin: from}

@@ -68,6 +68,19 @@ func TestIsCredential(t *testing.T) {
 	}
 }
 
+// A text that first came from a header counts if it is later passed to Learn, also if no other credential came between.
+func TestHeaderBecomesACredential(t *testing.T) {
+	const text = "canary-token-0123456789"
+	var k Secrets
+	k.AddHeader("Authorization", "Bearer "+text)
+	if k.IsCredential(text) {
+		t.Error("the header counts")
+	}
+	if k.Learn(text); !k.IsCredential(text) {
+		t.Error("the credential does not count")
+	}
+}
+
 // The response of an OAuth endpoint contains no secret of the login when it reaches the program. A success keeps what the endpoint issues, and
 // what is similar to a secret.
 func TestAnswersArriveClean(t *testing.T) {

@@ -141,6 +141,20 @@ func TestPushedAuthorizationRequest(t *testing.T) {
 	b.counts(t, map[string]int{"login": 2})
 }
 
+// If the secrets of a pushed request cannot be bound, for example because the store fails, the login ends before the browser opens.
+func TestPushedRequestCannotBeBound(t *testing.T) {
+	b := newBench(t, demo.Options{Settings: demo.Settings{PAR: "offer"}})
+	d, err := b.c.prepareLogin(ctx, b.t, LoginOptions{}, credential{}, loginReason{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.bind = func(context.Context, credential, url.Values) (func(), error) { return nil, keystore.ErrUnavailable }
+	cred := credential{Server: b.t.URL, Issuer: d.plan.Issuer, Endpoints: endpoints(d.found.Server), Client: dcr.Client{ID: "demo-public", AuthMethod: "none"}}
+	if _, err := b.c.pushRequest(ctx, d, &cred, url.Values{}, false); !errors.Is(err, keystore.ErrUnavailable) {
+		t.Errorf("got %v", err)
+	}
+}
+
 // The next process uses the stored DPoP nonces, so its refresh is not refused first.
 func TestNoncesAreKept(t *testing.T) {
 	b := newBench(t, demo.Options{Settings: demo.Settings{DPoP: "require", Nonce: true}})

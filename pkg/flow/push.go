@@ -19,12 +19,18 @@ func (c *Client) pushRequest(ctx context.Context, d loginDraft, cred *credential
 	if s.PushedAuthorizationRequestURL == "" || openedLater && !s.RequirePushedAuthorizationRequests {
 		return params, nil
 	}
-	pushed, err := withEitherAuthMethod(ctx, c, cred, s.TokenEndpointAuthMethodsSupported, d.notes, d.bind, func(e token.Endpoint) (token.Pushed, error) {
+	var unbound error // why the secrets of the request could not be bound, for example an error of the store
+	bind := func(ctx context.Context, cred credential, form url.Values) (func(), error) {
+		unsent, err := d.bind(ctx, cred, form)
+		unbound = err
+		return unsent, err
+	}
+	pushed, err := withEitherAuthMethod(ctx, c, cred, s.TokenEndpointAuthMethodsSupported, d.notes, bind, func(e token.Endpoint) (token.Pushed, error) {
 		return e.Push(ctx, s.PushedAuthorizationRequestURL, params)
 	})
 	var refused *token.Error
 	switch {
-	case errors.Is(err, token.ErrSecretRepeated), errors.Is(err, ErrIssuerChanged):
+	case errors.Is(err, token.ErrSecretRepeated), unbound != nil:
 		return nil, err
 	case err != nil && !s.RequirePushedAuthorizationRequests && !(errors.As(err, &refused) && refused.Code != ""):
 		c.progress(fmt.Sprintf("the authorization request could not be pushed: %v", err))

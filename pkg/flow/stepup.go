@@ -21,7 +21,7 @@ func (h *Handler) stepUp(ctx context.Context, s *snapshot, challenges []discover
 	if err := checkScopes(wanted, h.t); err != nil {
 		return err
 	}
-	news := len(missingScopes(wanted, asked)) > 0
+	news := len(wanted) > len(asked) // missingScopes would not count offline_access
 	if !news && isUnexpired(s.cred.Token, h.c.now()) && !s.cred.same(sent) {
 		return nil // another request or process has obtained the scopes
 	}

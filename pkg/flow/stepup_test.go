@@ -45,6 +45,21 @@ func TestServerWidensAnUnattendedLogin(t *testing.T) {
 	}
 }
 
+// The same for offline_access, which is not needed for a login without a user.
+func TestServerAddsOfflineAccessToAnUnattendedLogin(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.t.Settings = Settings{Grant: GrantClientCredentials, ClientID: "demo-basic", ClientSecret: "demo-cs-basic", Scopes: []string{"notes:read"}}
+	b.login(t)
+	err := b.answers403(t, `Bearer error="insufficient_scope", scope="offline_access"`)
+	if needed, ok := errors.AsType[*ScopeError](err); !ok || needed.Granted || !slices.Contains(needed.Scopes, offlineAccess) {
+		t.Errorf("got %v, want a ScopeError with offline_access", err)
+	}
+	b.counts(t, map[string]int{"token": 1})
+	if got := b.stored(t).Scopes; !slices.Equal(got, b.t.Scopes) {
+		t.Errorf("the login requests %q, want %q", got, b.t.Scopes)
+	}
+}
+
 // A step-up without a user stays automatic if the server chose the scopes of the login, or if the user names the new scope.
 func TestUnattendedStepUp(t *testing.T) {
 	for name, tt := range map[string]struct{ login, call []string }{
