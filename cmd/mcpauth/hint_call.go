@@ -4,7 +4,10 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"strings"
 	"time"
+
+	"mcpauth/pkg/mcpclient"
 )
 
 // mayHaveRun is the beginning of a hint for a call that failed, because a hint must not suggest to run a tool twice.
@@ -18,6 +21,15 @@ func (a hintInput) mayHaveRun() bool {
 	op, ok := errors.AsType[*net.OpError](a.err)
 	return a.isCall() && a.sent && !(ok && op.Op == "dial") && !hasStatus(http.StatusTooManyRequests)(a.err) &&
 		!fromLogin(a.err)
+}
+
+// hintOf returns the hint of a row. If the server accepted the call, the hint says so first, whatever a later request of the call led to.
+func (a hintInput) hintOf(r errorRow) string {
+	hint, wait := r.hint(a), hintFrom(taskHint)(a)
+	if !a.isCall() || !mcpclient.WasAccepted(a.err) || strings.HasPrefix(hint, mayHaveRun) || wait != "" && hint == wait {
+		return hint
+	}
+	return strings.TrimSuffix(mayHaveRun+"; "+hint, "; ")
 }
 
 // careful returns the hint for an error after which the user may want to repeat the command.

@@ -15,6 +15,7 @@ import (
 func TestHintOfACallThatRan(t *testing.T) {
 	lost := &net.OpError{Op: "read", Err: context.DeadlineExceeded}
 	call, repeatable := commandLine{command: "call"}, commandLine{command: "call", idempotent: true}
+	pending := &mcpclient.PendingError{Err: &mcpclient.StatusError{StatusCode: 429}}
 	for _, tt := range []struct {
 		name  string
 		typed commandLine
@@ -34,6 +35,9 @@ func TestHintOfACallThatRan(t *testing.T) {
 		{"5xx", call, true, &mcpclient.StatusError{StatusCode: 503}, mayHaveRun},
 		{"5xx of a call that may be repeated", repeatable, true, &mcpclient.StatusError{StatusCode: 503}, "the server failed"},
 		{"429", call, true, &mcpclient.StatusError{StatusCode: 429}, "the server failed"},
+		{"429 to a question about the task", call, true, pending, mayHaveRun},
+		{"401 to a question about the task", call, true, &mcpclient.PendingError{Err: flow.ErrLoginRequired}, mayHaveRun},
+		{"time limit of a task", call, true, &mcpclient.PendingError{Err: context.DeadlineExceeded}, "wait for the result: "},
 		{"output", call, true, &outputError{"stdout", errors.New("disk full")}, mayHaveRun},
 		{"output of another command", commandLine{command: "read"}, true, &outputError{"stdout", errors.New("disk full")}, "check that stdout"},
 		{"raw", call, true, unprintable("two blocks"), "the tool has run, and another call runs it again; "},
@@ -41,7 +45,7 @@ func TestHintOfACallThatRan(t *testing.T) {
 		{"raw of another command", commandLine{command: "task"}, true, unprintable("two blocks"), "add --output json"},
 		{"too many URLs", call, true, &protocolError{message: "many"}, mayHaveRun},
 	} {
-		got := rowFor(tt.err).hint(hintInput{typed: tt.typed, server: "s", sent: tt.sent, err: tt.err})
+		got := hintInput{typed: tt.typed, server: "s", sent: tt.sent, err: tt.err}.hintOf(rowFor(tt.err))
 		if !strings.HasPrefix(got, tt.want) {
 			t.Errorf("%s: got %q", tt.name, got)
 		}

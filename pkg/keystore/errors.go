@@ -33,6 +33,9 @@ var (
 	ErrFull     = errors.New("the database is full") // no disk space, memory or connections left
 	ErrTooOld   = errors.New("the database server is too old")
 	ErrPooled   = errors.New("the database connection cannot hold a lock")
+
+	// ErrSearchPath means that another user of the database could replace the built-in operators.
+	ErrSearchPath = errors.New("the search_path names pg_catalog after another schema")
 )
 
 // Error describes a failed operation. An Error contains no secret.

@@ -225,7 +225,13 @@ func (p *postgres) connect(ctx context.Context) (*pgconn.PgConn, error) {
 			return nil, fmt.Errorf("%w: the server is PostgreSQL %s, but %d or newer is required", ErrTooOld, safePgText(version[:min(len(version), 40)], config.Password), oldestServer)
 		}
 		if err == nil {
-			return conn, nil
+			if err = checkSearchPath(ctx, conn); err == nil {
+				return conn, nil
+			}
+			closeConn(conn)
+			if !connectionLost(err) {
+				return nil, err
+			}
 		}
 		if reason == nil || !errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil { // if the time limit ended this attempt, keep the reason of an earlier one
 			reason = classifyPg(ctx, err, config.Password)
@@ -234,6 +240,16 @@ func (p *postgres) connect(ctx context.Context) (*pgconn.PgConn, error) {
 			return nil, reason
 		}
 	}
+}
+
+// checkSearchPath returns ErrSearchPath if the operators of another schema come before those of pg_catalog. If the search_path does not name
+// pg_catalog, PostgreSQL searches it first.
+func checkSearchPath(ctx context.Context, conn *pgconn.PgConn) error {
+	place, err := runForValue(ctx, conn, `SELECT pg_catalog.array_position(pg_catalog.current_schemas(false), 'pg_catalog'::name)`)
+	if err == nil && place != "" && place != "1" {
+		return ErrSearchPath
+	}
+	return err
 }
 
 // startupSettings are the settings of a session that the connection string and a service file may contain. The driver sends every parameter that

@@ -53,7 +53,7 @@ const (
 // machine renews after claimTime, it replaces the claim, and a put of the former owner fails.
 //
 // In each statement, the functions have the schema pg_catalog, and the operands have the exact types of a built-in operator. Otherwise,
-// PostgreSQL could call a function or an operator that another user created in a schema of the search_path.
+// PostgreSQL could call a function or an operator that another user created in a schema of the search_path. See checkSearchPath.
 type postgres struct {
 	url     string
 	keyFile string

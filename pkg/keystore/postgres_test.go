@@ -529,6 +529,27 @@ func TestForeignFunctions(t *testing.T) {
 	}
 }
 
+// If the search_path names pg_catalog after another schema, the operators of that schema come first. No statement is sent in such a session.
+func TestCatalogComesLast(t *testing.T) {
+	address, keyFile := schemaFor(t, t.TempDir())
+	schema := machine(t, address, keyFile).schema(t)
+	createOperators(t, schema)
+	for path, want := range map[string]error{schema + ",pg_catalog": ErrSearchPath, `"$user",` + schema: nil} {
+		s := machine(t, with(t, serverURL, "search_path", path), keyFile)
+		unlock, err := s.Lock(t.Context(), testKey(), LockCredential)
+		if err == nil {
+			unlock()
+		}
+		_, putErr := s.Put(t.Context(), testKey(), Record{})
+		if !errors.Is(err, want) || want != nil && !errors.Is(putErr, want) {
+			t.Errorf("%s: lock %v, put %v", path, err, putErr)
+		}
+	}
+	if called := string(admin(t, `SELECT is_called FROM `+schema+`.called`)[0][0]); called != "f" {
+		t.Error("a foreign operator was called")
+	}
+}
+
 // createOperators creates operators with the names that the store's statements use, for many types. An operator that is called fails, and sets
 // is_called of the sequence "called".
 func createOperators(t *testing.T, schema string) {

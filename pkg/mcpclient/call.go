@@ -57,9 +57,15 @@ func (c *Client) callRaw(ctx context.Context, tool string, args Arguments) (raw 
 	if err != nil {
 		return nil, nil, err
 	}
+	accepted := false
 	raw, kind, err := c.requestRounds(ctx, "tool "+quoteName(tool), func(in retryParams) (json.RawMessage, error) {
-		return c.callOnce(ctx, &def, object, in)
+		o, err := c.callOnce(ctx, &def, object, in)
+		accepted = accepted || o.Status/100 == 2 && o.Answer.Error == nil
+		return o.Answer.Result, err
 	})
+	if err != nil && accepted {
+		err = &acceptedError{err}
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -148,20 +154,20 @@ func (c *Client) prepareCall(ctx context.Context, tool string, args Arguments) (
 	}
 }
 
-// callOnce sends one tools/call and returns its result. If the server reports a header mismatch, callOnce fetches the definition of the
+// callOnce sends one tools/call and returns its outcome. If the server reports a header mismatch, callOnce fetches the definition of the
 // tool and sends the call once more (2026-07-28, Streamable HTTP, Client Behavior).
-func (c *Client) callOnce(ctx context.Context, def *Tool, arguments json.RawMessage, in retryParams) (json.RawMessage, error) {
+func (c *Client) callOnce(ctx context.Context, def *Tool, arguments json.RawMessage, in retryParams) (mcphttp.Outcome, error) {
 	var tried mcphttp.Tried
 	for ; ; tried.Refetch++ {
 		w := c.toolCall(*def, arguments, in)
 		w.tried = tried
 		o, err := c.requestWithRetries(ctx, w)
 		if o.Reason != mcphttp.HeaderMismatch || tried.Refetch > 0 {
-			return o.Answer.Result, err
+			return o, err
 		}
 		fresh, _, failed := c.toolDefinition(ctx, def.Name, Arguments{}, true)
 		if failed != nil || string(fresh.Raw) == string(def.Raw) {
-			return nil, err
+			return o, err
 		}
 		*def = fresh
 	}

@@ -298,3 +298,26 @@ func TestServersWords(t *testing.T) {
 		}
 	}
 }
+
+// If a request that resumes the stream of a call fails, the error says that the server accepted the call.
+func TestCallWasAccepted(t *testing.T) {
+	for status, want := range map[int]bool{http.StatusOK: true, http.StatusTooManyRequests: false} {
+		s := newServer(t, legacy("2025-11-25", nil))
+		s.setFront(func(w http.ResponseWriter, r *http.Request, rpc string) bool {
+			switch {
+			case rpc == "tools/call" && status == http.StatusOK:
+				w.Header().Set("Content-Type", "text/event-stream")
+				fmt.Fprint(w, "id: 1\nretry: 1\ndata:\n\n")
+			case rpc == "tools/call", r.Header.Get("Last-Event-ID") != "":
+				w.WriteHeader(http.StatusTooManyRequests)
+			default:
+				return false
+			}
+			return true
+		})
+		_, err := client(t, s).Call(t.Context(), "slow", Arguments{})
+		if failed, ok := errors.AsType[*StatusError](err); !ok || failed.StatusCode != http.StatusTooManyRequests || WasAccepted(err) != want {
+			t.Errorf("%d: got %v, accepted is %v", status, err, !want)
+		}
+	}
+}

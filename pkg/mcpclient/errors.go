@@ -2,6 +2,7 @@ package mcpclient
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -16,6 +17,19 @@ type RPCError = mcphttp.RPCError
 
 // StatusError reports an HTTP response that contains no JSON-RPC response to the request.
 type StatusError = mcphttp.StatusError
+
+// acceptedError is an error after the server accepted a call: a response to the call had a 2xx status.
+type acceptedError struct{ error }
+
+func (e *acceptedError) Unwrap() error { return e.error }
+
+// WasAccepted reports whether Call returned err after the server accepted the call, so that the tool may have run. The reason for err can be a
+// later request, such as one that resumes the stream of the response.
+func WasAccepted(err error) bool {
+	_, pending := errors.AsType[*PendingError](err)
+	_, accepted := errors.AsType[*acceptedError](err)
+	return pending || accepted
+}
 
 // QuestionError reports an elicitation request that asks to open a forbidden URL. Other calls of the client may still succeed.
 type QuestionError struct{ Err error }
