@@ -341,6 +341,7 @@ func fates() map[string]fate {
 		"call/sse-endpoint-http":      after(exitSecurity, "not on the origin of the MCP server"),
 		"call/sse-endpoint-port":      after(exitSecurity, "not on the origin of the MCP server"),
 		"call/sse-endpoint-tenant":    {exit: exitSecurity, says: "may belong to another server", args: []string{"call", attack.MCP + "/evil/sse", "echo", "text=x", "-H", "X-Api-Key: 3f9a1c77d2e84b06"}},
+		"call/sse-endpoint-folder":    {exit: exitSecurity, says: "may belong to another server", args: []string{"call", attack.MCP + "/evil", "echo", "text=x", "-H", "X-Api-Key: 3f9a1c77d2e84b06"}},
 		"call/sse-endpoint-long":      after(exitSecurity, "longer than 8 kB"),
 		"call/sse-ping":               after(exitNetwork, "405"),
 		"call/ping-ids":               after(exitDone, ""),

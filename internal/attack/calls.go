@@ -116,6 +116,7 @@ func calls() []Attack {
 		{Name: "call/sse-endpoint-http", What: "an HTTP+SSE server names a message endpoint with plain http", Later: true, At: mcpPath, Do: oldTransport("http://mcp.attack.example/messages")},
 		{Name: "call/sse-endpoint-port", What: "an HTTP+SSE server names a message endpoint on another port", Later: true, At: mcpPath, Do: oldTransport(MCP + ":8443/messages")},
 		{Name: "call/sse-endpoint-tenant", What: "an HTTP+SSE server names the URL of another tenant of its origin as message endpoint, to get the user's header sent there", At: "/evil/sse", Do: oldTransport("/victim/mcp")},
+		{Name: "call/sse-endpoint-folder", What: "the same, and the last part of the server's URL is the name of a tenant", At: "/evil", Do: oldTransport("/victim/mcp")},
 		{Name: "call/sse-endpoint-long", What: "an HTTP+SSE server names a message endpoint of 1 MB", Later: true, At: mcpPath, Do: oldTransport(mcpPath + "?" + strings.Repeat("a", 1_000_000))},
 		{Name: "call/sse-ping", What: "an HTTP+SSE server sends a ping before it answers initialize", Later: true, At: mcpPath, Do: early()},
 		{Name: "call/ping-ids", What: "a server with sessions sends a hundred pings with IDs of 1 MB, and does not end the response to any reply", Later: true, At: "POST " + mcpPath, Do: pings()},

@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
+	"path"
+	"slices"
 	"sync"
 	"time"
 
@@ -65,8 +68,7 @@ func (l *Link) openEventStream(ctx context.Context, receive func(*Session, Messa
 }
 
 // readEndpoint reads the URL of the endpoint from the first event. The URL must have the server's origin, because messages and the access
-// token are sent to the URL. The URL must also be at or below the folder of the server's URL, because another tenant of the origin may own any
-// other URL: /v1/sse may name /v1/messages. A final slash of the server's URL does not count, because /sse/ may name /messages/.
+// token are sent to the URL. The URL must also be in the server's folder, because another tenant of the origin may own any other URL.
 func (l *Link) readEndpoint(res *http.Response, events *sse.Reader) (string, error) {
 	first, err := events.Next()
 	if err != nil || first.Name != "endpoint" {
@@ -79,10 +81,19 @@ func (l *Link) readEndpoint(res *http.Response, events *sse.Reader) (string, err
 	if err != nil || !httpx.SameOrigin(address, l.server) {
 		return "", l.foreignAddress(string(first.Data))
 	}
-	if folder := l.server.JoinPath(".."); !httpx.IsBelow(address, folder) {
+	if folder := serverFolder(l.server); !httpx.IsBelow(address, folder) {
 		return "", l.refuseAddress(string(first.Data), "it is not below "+l.plainURL(folder)+" and may belong to another server")
 	}
 	return address.String(), nil
+}
+
+// serverFolder returns the URL under which a server may name its endpoint: the parent folder if the last part of the path is a word of the
+// transport, or else the server's own URL, because the last part may be the name of a tenant. /v1/sse and /v1/sse/ may name /v1/messages.
+func serverFolder(server *url.URL) *url.URL {
+	if slices.Contains([]string{"sse", "mcp", "events"}, path.Base(server.Path)) {
+		return server.JoinPath("..")
+	}
+	return server
 }
 
 // notOpenedOutcome returns the outcome of a stream that could not be opened.
