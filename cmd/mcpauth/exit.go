@@ -154,6 +154,7 @@ func errorTable() []errorRow {
 		{isAny(context.DeadlineExceeded), exitNetwork, "timeout", timeHint},
 		{timedOut, exitNetwork, "timeout", laterHint}, // one request timed out; --timeout does not change the limit of a request
 		{both(isA[*mcpclient.StatusError], serverFailed), exitNetwork, "server", laterHint},
+		{both(isA[*mcpclient.StatusError], func(err error) bool { return redirectTarget(err) != "" }), exitNetwork, "protocol", movedHint},
 		{isA[*mcpclient.StatusError], exitNetwork, "protocol", discoverHint},
 		{isAny(token.ErrMalformed, callback.ErrMalformed, httpx.ErrTooLarge), exitNetwork, "protocol", operatorHint},
 		{isA[*protocolError], exitNetwork, "protocol", hintFrom(resultHint)},

@@ -231,12 +231,23 @@ func namedHint(a hintInput) string {
 
 // movedHint suggests a login to the URL to which the server redirects.
 func movedHint(a hintInput) string {
-	e, ok := errors.AsType[*discovery.Error](a.err)
-	if !ok || e.Location == "" {
+	to := redirectTarget(a.err)
+	if to == "" {
 		return "only the server's operator can correct this"
 	}
-	a.server = shellWord(e.Location)
+	a.server = shellWord(to)
 	return "if you trust this address: " + a.withoutSecrets().loginLine()
+}
+
+// redirectTarget returns the URL to which the server redirects, or "".
+func redirectTarget(err error) string {
+	if e, ok := errors.AsType[*discovery.Error](err); ok {
+		return e.Location
+	}
+	if e, ok := errors.AsType[*mcpclient.StatusError](err); ok {
+		return e.Location
+	}
+	return ""
 }
 
 // strictHint suggests a login without --strict.

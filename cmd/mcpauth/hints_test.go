@@ -179,6 +179,7 @@ func mishaps() []mishap {
 		{name: "the token in MCPAUTH_ACCESS_TOKEN is refused", rows: "mcpclient.StatusError", spoil: func(t *testing.T, u *unlucky) { u.env[accessTokenVariable] = "stale" }, args: whoami, exit: 4, code: "login_required",
 			hint: "set a new one$", nothing: true},
 		{name: "the MCP server fails", rows: "mcpclient.StatusError", before: loggedIn, then: []string{"mcp:status=503"}, args: whoami, exit: 5, code: "server", hint: "^the tool may have run, .*try again later", nothing: true},
+		{name: "the MCP server redirects a call to another origin", rows: "mcpclient.StatusError", before: loggedIn, then: []string{"mcp:status=307,to=ELSEWHERE"}, args: whoami, exit: 5, code: "protocol", hint: "if you trust this address: mcpauth login ELSEWHERE"},
 		{name: "the MCP server answers with an unexpected status", rows: "mcpclient.StatusError", before: loggedIn, then: []string{"mcp:status=418"}, args: whoami, exit: 5, code: "protocol", hint: "mcpauth discover SERVER"},
 		{name: "the time limit ends", rows: "context.DeadlineExceeded", before: loggedIn, then: []string{"mcp:delay=9s,n=1"}, args: append(whoami, "--timeout", "3s"), exit: 5, code: "timeout", hint: "^the tool may have run, .*add --timeout 5m$"},
 		{name: "a task takes longer than the time limit", rows: "mcpclient.PendingError", before: loggedIn, args: []string{"call", "SERVER", "report", "pages=20", "delay_ms=250", "--timeout", "4s"}, exit: 5, code: "timeout",
@@ -622,10 +623,15 @@ func TestHintsSendNoSecret(t *testing.T) {
 	}
 	a.err = &discovery.Error{Reason: `authorization_servers is "https://evil.example"`, Err: discovery.ErrNotNamed}
 	named := rowFor(a.err).hint(a)
+	a.err = &mcpclient.StatusError{StatusCode: 307, Location: "https://evil.example/mcp"}
+	called := rowFor(a.err).hint(a)
+	if !strings.HasPrefix(called, "if you trust this address: mcpauth login ") || !strings.Contains(called, "evil.example") {
+		t.Error(called)
+	}
 	if !strings.HasSuffix(named, "mcpauth login SERVER --name m --client-id c --issuer URL") {
 		t.Error(named)
 	}
-	for _, got := range []string{moved, named} {
+	for _, got := range []string{moved, named, called} {
 		if !strings.Contains(got, "--name m") || !strings.Contains(got, "--client-id c") ||
 			slices.ContainsFunc([]string{"--header", "--client-secret", "--client-key", "--assertion"}, func(flag string) bool { return strings.Contains(got, flag) }) {
 			t.Error(got)

@@ -45,7 +45,7 @@ func (e *StatusError) Error() string {
 		b.WriteString(": " + e.Reason)
 	}
 	if e.Location != "" {
-		fmt.Fprintf(&b, ": it redirects to %s; use that address only if you trust it", e.Location)
+		fmt.Fprintf(&b, ": it redirects to %s, which may belong to another server", e.Location)
 	}
 	return b.String()
 }
