@@ -33,9 +33,11 @@ func (f *elicitFlags) flags() []cli.Flag {
 	}
 }
 
-// newElicitor returns a function that answers elicitation requests according to the flags, and prints each request on stderr.
-func (p *program) newElicitor(f elicitFlags) (mcpclient.Elicitor, error) {
-	policy := mcpclient.Policy{Report: p.printElicitation}
+// newElicitor returns a function that answers elicitation requests according to the flags, and prints the first requests on stderr. Call end
+// after the last request.
+func (p *program) newElicitor(f elicitFlags) (answer mcpclient.Elicitor, end func(), err error) {
+	questions := &questionList{program: p}
+	policy := mcpclient.Policy{Report: questions.print}
 	if f.elicitURLs {
 		var visits atomic.Int32
 		policy.Visit = func(ctx context.Context, e mcpclient.Elicitation) error {
@@ -51,23 +53,45 @@ func (p *program) newElicitor(f elicitFlags) (mcpclient.Elicitor, error) {
 	case isFile:
 		text, err := readText("--elicit", file)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if err := checkObject("--elicit", text); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		policy.Values = json.RawMessage(text)
 	case how == "defaults":
 		policy.Defaults = true
 	case how != "" && how != "decline":
-		return nil, usage("--elicit is decline, defaults or @FILE; not " + quote(how))
+		return nil, nil, usage("--elicit is decline, defaults or @FILE; not " + quote(how))
 	}
-	return policy.Elicit, nil
+	return policy.Elicit, questions.end, nil
 }
 
-// printElicitation prints an elicitation request, the answer, and the flag that would change the answer. Escape sequences are removed,
-// because they could make a URL in the message clickable (MCP elicitation, "Safe URL Handling").
-func (p *program) printElicitation(e mcpclient.Elicitation, a mcpclient.Answer) {
+const (
+	maxQuestions = 20      // elicitation requests that one command prints
+	maxSchema    = 1 << 10 // limit of a schema that is printed without --verbose, in bytes
+)
+
+// questionList prints the elicitation requests of one command. So that many requests do not bury the other messages, it prints only the first
+// ones. The calls of a batch use it at the same time.
+type questionList struct {
+	*program
+	count atomic.Int32
+}
+
+// end prints the number of requests that were left out.
+func (p *questionList) end() {
+	if n := p.count.Load(); n > maxQuestions {
+		p.out.printNote("… and %d more questions", n-maxQuestions)
+	}
+}
+
+// print prints an elicitation request, the answer, and the flag that would change the answer. Escape sequences are removed, because they could
+// make a URL in the message clickable (MCP elicitation, "Safe URL Handling").
+func (p *questionList) print(e mcpclient.Elicitation, a mcpclient.Answer) {
+	if p.count.Add(1) > maxQuestions {
+		return
+	}
 	p.out.printNote("%s asks: %s", e.Server, httpx.Text(e.Message, 500))
 	switch {
 	case a.Action == "accept":
@@ -76,6 +100,8 @@ func (p *program) printElicitation(e mcpclient.Elicitation, a mcpclient.Answer) 
 		p.out.printDetail("answered: %s", strings.Join(convert(slices.Sorted(maps.Keys(members)), foreignName), ", "))
 	case e.Mode == "url":
 		p.out.printNote("declined to open %s; call with --elicit-urls to open it", e.URL)
+	case len(e.Schema) > maxSchema && !p.out.verbose:
+		p.out.printNote("declined: %s; --elicit defaults or --elicit @FILE answers; --verbose shows the schema", a.Reason)
 	default:
 		p.out.printNote("declined: %s; --elicit defaults or --elicit @FILE answers by this schema: %s", a.Reason, e.Schema)
 	}

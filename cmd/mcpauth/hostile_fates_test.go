@@ -332,6 +332,7 @@ func fates() map[string]fate {
 		"call/question-command":       visiting("not a URL|plain name"),
 		"call/question-password":      visiting("credentials"),
 		"call/question-required-many": after(exitNetwork, "asks more than 100 questions"),
+		"call/question-lines":         after(exitNetwork, "… and [0-9]+ more questions"),
 		"call/question-required":      visiting("scheme"),
 		"call/question-terminal":      after(exitNetwork, "(?s)all is well.*declined.*10 times"),
 		"call/question-other":         after(exitNetwork, "did not offer"),

@@ -170,10 +170,32 @@ func TestAnswersAreNotShown(t *testing.T) {
 	o, _ := testOutput(0)
 	var errs strings.Builder
 	o.stderr, o.verbose = &errs, true
-	(&program{out: o}).printElicitation(mcpclient.Elicitation{Server: "https://x", Mode: "form", Message: "Who?"},
+	(&questionList{program: &program{out: o}}).print(mcpclient.Elicitation{Server: "https://x", Mode: "form", Message: "Who?"},
 		mcpclient.Answer{Action: "accept", Content: json.RawMessage(`{"pin":"canary","a b":{"password":"canary"}}`)})
 	if got, want := errs.String(), "https://x asks: Who?\nanswered: "+foreignName("a b")+", pin\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// A call prints its first questions and the number of the others. A long schema is printed only with --verbose.
+func TestQuestionsAreFew(t *testing.T) {
+	long := json.RawMessage(`{"type":"object","description":"` + strings.Repeat("a", maxSchema) + `"}`)
+	for _, verbose := range []bool{false, true} {
+		o, _ := testOutput(0)
+		var errs strings.Builder
+		o.stderr, o.verbose = &errs, verbose
+		q := &questionList{program: &program{out: o}}
+		for range 1000 {
+			q.print(mcpclient.Elicitation{Server: "https://x", Mode: "form", Message: "Who?", Schema: long}, mcpclient.Answer{Action: "decline", Reason: "r"})
+		}
+		q.end()
+		got := errs.String()
+		if n := strings.Count(got, " asks: "); n != maxQuestions || !strings.HasSuffix(got, "\n… and 980 more questions\n") {
+			t.Errorf("%d questions: %.300s", n, got)
+		}
+		if strings.Contains(got, "aaa") != verbose || strings.Contains(got, "--verbose shows the schema") == verbose {
+			t.Errorf("verbose %v: %.300s", verbose, got)
+		}
 	}
 }
 

@@ -52,10 +52,11 @@ func (p *printer) Close() { p.dir.Close() }
 
 // withPrinter calls work with a client and a printer. The client answers elicitation requests.
 func (p *program) withPrinter(ctx context.Context, word string, f resultFlags, e elicitFlags, o flow.HandlerOptions, work func(*mcpclient.Client, *printer, server) error) error {
-	answers, err := p.newElicitor(e)
+	answers, end, err := p.newElicitor(e)
 	if err != nil {
 		return err
 	}
+	defer end()
 	results, err := p.newPrinter(ctx, f)
 	if err != nil {
 		return err

@@ -116,6 +116,8 @@ func calls() []Attack {
 		{Name: "call/sse-endpoint-http", What: "an HTTP+SSE server names a message endpoint with plain http", Later: true, At: mcpPath, Do: oldTransport("http://mcp.attack.example/messages")},
 		{Name: "call/sse-endpoint-port", What: "an HTTP+SSE server names a message endpoint on another port", Later: true, At: mcpPath, Do: oldTransport(MCP + ":8443/messages")},
 		{Name: "call/sse-endpoint-tenant", What: "an HTTP+SSE server names the URL of another tenant of its origin as message endpoint, to get the user's header sent there", At: "/evil/sse", Do: oldTransport("/victim/mcp")},
+		instead("question-lines", "a tool asks 100 questions ten times, each with a schema of 4 kB", `"result":{"resultType":"input_required","requestState":"s","inputRequests":{`+
+			questions(100, `{"message":"m","requestedSchema":{"type":"object","description":"`+strings.Repeat("A", 4000)+`","properties":{"a":{"type":"string"}}}}`)+`}}`),
 		{Name: "call/sse-endpoint-folder", What: "the same, and the last part of the server's URL is the name of a tenant", At: "/evil", Do: oldTransport("/victim/mcp")},
 		{Name: "call/sse-endpoint-long", What: "an HTTP+SSE server names a message endpoint of 1 MB", Later: true, At: mcpPath, Do: oldTransport(mcpPath + "?" + strings.Repeat("a", 1_000_000))},
 		{Name: "call/sse-ping", What: "an HTTP+SSE server sends a ping before it answers initialize", Later: true, At: mcpPath, Do: early()},
