@@ -239,12 +239,12 @@ func movedHint(a hintInput) string {
 	return "if you trust this address: " + a.withoutSecrets().loginLine()
 }
 
-// redirectTarget returns the URL to which the server redirects, or "".
+// redirectTarget returns the URL to which the server redirects, or "" if there is none or if it was shortened or masked.
 func redirectTarget(err error) string {
 	if e, ok := errors.AsType[*discovery.Error](err); ok {
 		return e.Location
 	}
-	if e, ok := errors.AsType[*mcpclient.StatusError](err); ok {
+	if e, ok := errors.AsType[*mcpclient.StatusError](err); ok && !strings.HasSuffix(e.Location, "…") && !httpx.IsRedacted(e.Location) {
 		return e.Location
 	}
 	return ""
