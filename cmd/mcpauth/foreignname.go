@@ -17,10 +17,10 @@ var templateVariable = regexp.MustCompile(`\{\w+\}`)
 func foreignName(name string) string {
 	text := foldLine(name)
 	ours := strings.EqualFold(text, "mcpauth") || strings.HasSuffix(text, ":") || strings.Contains(text, "=") // could begin a command line or a message
-	if text == name && !ours && isPlainWord(templateVariable.ReplaceAllLiteralString(text, "x")) {
+	q := shellQuoting()
+	if text == name && !ours && q.isPlain(templateVariable.ReplaceAllLiteralString(text, "x")) {
 		return text
 	}
-	q := shellQuoting()
 	var b strings.Builder
 	for _, r := range text {
 		if r > unicode.MaxASCII && !isPlainLetter(r) || strings.ContainsRune(q.special, r) {

@@ -12,20 +12,21 @@ type quoting struct {
 	mark    string            // the quotation mark before and after the word
 	special string            // the characters that the marks do not protect
 	escape  *strings.Replacer // writes the special characters; nil: the word cannot contain them
+	plain   string            // characters other than those of isPlain that need no marks, unless the word begins with ~
 }
 
 var (
 	// posixQuoting is for POSIX shells, zsh and fish. Inside single quotes, fish reads \' and \\ as escapes, so each backslash is written inside
 	// double quotes, where all these shells read \\ as one backslash.
-	posixQuoting = quoting{"'", `'\`, strings.NewReplacer("'", `'\''`, `\`, `'"\\"'`)}
+	posixQuoting = quoting{mark: "'", special: `'\`, escape: strings.NewReplacer("'", `'\''`, `\`, `'"\\"'`)}
 
 	// commonQuoting is for PowerShell on Linux and macOS, POSIX shells, zsh and fish. PowerShell reads the typographic quotes U+2018 to U+201B as
 	// single quotes, and before version 7.3 removes double quotes and empty words from the arguments of a program.
 	commonQuoting = quoting{mark: "'", special: "'\"\\\u2018\u2019\u201a\u201b"}
 
 	// windowsQuoting is for cmd.exe and PowerShell, which interpret some characters inside double quotes. PowerShell reads a typographic double
-	// quote as ".
-	windowsQuoting = quoting{mark: `"`, special: "\"%$`!^\u201c\u201d\u201e"}
+	// quote as ". A path such as C:\Users\ADMINI~1 needs no quotes.
+	windowsQuoting = quoting{mark: `"`, special: "\"%$`!^\u201c\u201d\u201e", plain: `\~`}
 )
 
 // shellQuoting returns the quoting for the shells of this system.
@@ -42,7 +43,7 @@ func shellQuoting() quoting {
 // word quotes a word, so that the shell reads it as one word and does not change it. If the word cannot be quoted, the result is a placeholder.
 func (q quoting) word(s string) string {
 	switch {
-	case isPlainWord(s):
+	case q.isPlain(s):
 		return s
 	case q.escape != nil:
 		return q.mark + q.escape.Replace(s) + q.mark
@@ -52,13 +53,13 @@ func (q quoting) word(s string) string {
 	return q.mark + s + q.mark
 }
 
-// isPlainWord reports whether all these shells read a word without quotes as it is. zsh expands =WORD, PowerShell expands @WORD and splits
+// isPlain reports whether the shells read a word without quotes as it is. zsh expands =WORD, PowerShell expands @WORD and ~, and splits
 // -a.b and -a:b.
-func isPlainWord(s string) bool {
+func (q quoting) isPlain(s string) bool {
 	odd := func(r rune) bool {
-		return !isPlainLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("+-./:=@_", r)
+		return !isPlainLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("+-./:=@_"+q.plain, r)
 	}
-	return s != "" && s[0] != '=' && s[0] != '@' && !(s[0] == '-' && strings.ContainsAny(s, ".:")) && !strings.ContainsFunc(s, odd)
+	return s != "" && !strings.ContainsRune("=@~", rune(s[0])) && !(s[0] == '-' && strings.ContainsAny(s, ".:")) && !strings.ContainsFunc(s, odd)
 }
 
 // isPlainLetter reports whether a character is a letter of a common script. The letters of some other scripts look like a separator.

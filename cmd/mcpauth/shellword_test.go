@@ -13,7 +13,7 @@ func TestWindowsWord(t *testing.T) {
 		"echo":                      "echo",
 		"text=hello":                "text=hello",
 		"https://a.example/mcp":     "https://a.example/mcp",
-		`C:\Users\RUNNER~1\key.pem`: `"C:\Users\RUNNER~1\key.pem"`,
+		`C:\Users\RUNNER~1\key.pem`: `C:\Users\RUNNER~1\key.pem`,
 		"--client-name":             "--client-name",
 		"-H":                        "-H",
 		"a b":                       `"a b"`,
