@@ -155,6 +155,24 @@ func TestPushedRequestCannotBeBound(t *testing.T) {
 	}
 }
 
+// If the time limit ends while the request is pushed, the login ends, and no browser opens.
+func TestPushedRequestEndsWithTheTime(t *testing.T) {
+	b := newBench(t, demo.Options{Settings: demo.Settings{PAR: "offer"}})
+	d, err := b.c.prepareLogin(ctx, b.t, LoginOptions{}, credential{}, loginReason{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	over, cancel := context.WithCancel(ctx)
+	d.bind = func(context.Context, credential, url.Values) (func(), error) {
+		cancel()
+		return func() {}, nil
+	}
+	cred := credential{Server: b.t.URL, Issuer: d.plan.Issuer, Endpoints: endpoints(d.found.Server), Client: dcr.Client{ID: "demo-public", AuthMethod: "none"}}
+	if _, err := b.c.pushRequest(over, d, &cred, url.Values{}, false); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
 // The next process uses the stored DPoP nonces, so its refresh is not refused first.
 func TestNoncesAreKept(t *testing.T) {
 	b := newBench(t, demo.Options{Settings: demo.Settings{DPoP: "require", Nonce: true}})

@@ -30,7 +30,7 @@ func (c *Client) pushRequest(ctx context.Context, d loginDraft, cred *credential
 	})
 	var refused *token.Error
 	switch {
-	case errors.Is(err, token.ErrSecretRepeated), unbound != nil:
+	case errors.Is(err, token.ErrSecretRepeated), unbound != nil, err != nil && ctx.Err() != nil:
 		return nil, err
 	case err != nil && !s.RequirePushedAuthorizationRequests && !(errors.As(err, &refused) && refused.Code != ""):
 		c.progress(fmt.Sprintf("the authorization request could not be pushed: %v", err))
