@@ -38,6 +38,22 @@ func TestGuardIsAsked(t *testing.T) {
 	}
 }
 
+// The folder of a command that prints an assertion is stored without links, because a cloned repository can change its links later.
+func TestFolderOfACommandHasNoLinks(t *testing.T) {
+	root, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	work, link := filepath.Join(root, "work"), filepath.Join(root, "link")
+	if err := errors.Join(os.Mkdir(work, 0o700), os.Symlink(work, link)); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(link)
+	if got := (LoginOptions{}).mergeSettings(credential{}, Settings{Assertion: "exec:./print"}, loginReason{}).AssertionDir; got != work {
+		t.Errorf("got %s, want %s", got, work)
+	}
+}
+
 // A file may become a named pipe at any time. Reading it ends at once, without a check that precedes the opening.
 func TestPipeIsNotWaitedFor(t *testing.T) {
 	t.Parallel()

@@ -185,7 +185,7 @@ func (o LoginOptions) mergeSettings(cred credential, given Settings, why loginRe
 		stored.Issuer, stored.IssuerOfProject = "", false
 	}
 	if strings.HasPrefix(given.Assertion, "exec:") && given.AssertionDir == "" {
-		given.AssertionDir = "." // only for a given command: a stored command never runs in the working directory of a later login
+		given.AssertionDir = workingDir() // only for a given command: a stored command never runs in the working directory of a later login
 	}
 	s := stored.Overlay(given)
 	if (s.DPoP == "" || s.DPoP == DPoPAuto) && cred.DPoPKey != nil {
@@ -211,6 +211,14 @@ func absolutePath(file string) string {
 		return whole
 	}
 	return file
+}
+
+// workingDir returns the working directory without links, because a cloned repository can contain the link through which the user entered it.
+func workingDir() string {
+	if dir, err := filepath.EvalSymlinks(absolutePath(".")); err == nil {
+		return dir
+	}
+	return "."
 }
 
 // isLoginNeedless reports whether the stored login already satisfies the settings.
