@@ -229,8 +229,11 @@ func namedHint(a hintInput) string {
 	return "if you know that the server moved, name the authorization server that you trust: " + a.withoutSecrets().loginLine("--issuer", "URL")
 }
 
-// movedHint suggests a login to the URL to which the server redirects.
+// movedHint suggests a login to the URL to which the server redirects. A login follows a redirect below the server's URL by itself.
 func movedHint(a hintInput) string {
+	if e, ok := errors.AsType[*mcpclient.StatusError](a.err); ok && e.RedirectsBelow() {
+		return "log in again, because a login stores the new address: " + a.loginLine()
+	}
 	to := redirectTarget(a.err)
 	if to == "" {
 		return "only the server's operator can correct this"

@@ -180,6 +180,7 @@ func mishaps() []mishap {
 			hint: "set a new one$", nothing: true},
 		{name: "the MCP server fails", rows: "mcpclient.StatusError", before: loggedIn, then: []string{"mcp:status=503"}, args: whoami, exit: 5, code: "server", hint: "^the tool may have run, .*try again later", nothing: true},
 		{name: "the MCP server redirects a call to another origin", rows: "mcpclient.StatusError", before: loggedIn, then: []string{"mcp:status=307,to=ELSEWHERE"}, args: whoami, exit: 5, code: "protocol", hint: "if you trust this address: mcpauth login ELSEWHERE"},
+		{name: "the MCP server redirects a call below its URL", rows: "mcpclient.StatusError", before: loggedIn, then: []string{"mcp:status=307,to=SERVER/"}, args: whoami, exit: 5, code: "protocol", hint: "log in again, because a login stores the new address: mcpauth login SERVER$"},
 		{name: "the MCP server answers with an unexpected status", rows: "mcpclient.StatusError", before: loggedIn, then: []string{"mcp:status=418"}, args: whoami, exit: 5, code: "protocol", hint: "mcpauth discover SERVER"},
 		{name: "the time limit ends", rows: "context.DeadlineExceeded", before: loggedIn, then: []string{"mcp:delay=9s,n=1"}, args: append(whoami, "--timeout", "3s"), exit: 5, code: "timeout", hint: "^the tool may have run, .*add --timeout 5m$"},
 		{name: "a task takes longer than the time limit", rows: "mcpclient.PendingError", before: loggedIn, args: []string{"call", "SERVER", "report", "pages=20", "delay_ms=250", "--timeout", "4s"}, exit: 5, code: "timeout",

@@ -45,9 +45,19 @@ func (e *StatusError) Error() string {
 		b.WriteString(": " + e.Reason)
 	}
 	if e.Location != "" {
-		fmt.Fprintf(&b, ": it redirects to %s, which may belong to another server", e.Location)
+		b.WriteString(": it redirects to " + e.Location)
+		if !e.RedirectsBelow() {
+			b.WriteString(", which may belong to another server")
+		}
 	}
 	return b.String()
+}
+
+// RedirectsBelow reports whether Location is at or below the URL of the server, as for a redirect that only adds a final slash.
+func (e *StatusError) RedirectsBelow() bool {
+	from, err := url.Parse(e.URL)
+	to, toErr := url.Parse(e.Location)
+	return e.Location != "" && err == nil && toErr == nil && httpx.SameOrigin(from, to) && httpx.IsBelow(to, from)
 }
 
 // Failure returns the error of an outcome: an *RPCError, or Err. The error is nil if there is a result or if no result was expected.
