@@ -153,8 +153,9 @@ func (l *Link) openStream(ctx context.Context, s *Session, lastEventID string, q
 // Listening for Messages from the Server). Listen reopens the stream each time the stream ends, until ctx ends or the server refuses the
 // stream permanently. The pauses grow until a stream delivers a message or stays open for steadyTime. An event ID alone does not count,
 // because a server that sends a new ID on each stream would otherwise keep the client busy; if the server polls (SEP-1699), the pauses grow
-// to maxPollGap only. If opened is not nil, Listen calls opened each time the stream has been opened. After 401 or 403, Listen waits and tries again without a login, because the stream is optional. The
-// outcome is Refused with UnknownSession if the stream was open before and the server no longer knows the session.
+// to maxPollGap only. If opened is not nil, Listen calls opened each time the stream has been opened. After 401 or 403, Listen waits and tries
+// again without a login, because the stream is optional. The outcome is Refused with UnknownSession if the stream was open before and the server
+// no longer knows the session.
 func (l *Link) Listen(ctx context.Context, s *Session, receive func(Message), opened func()) Outcome {
 	if err := l.prepare(); err != nil {
 		return notSentOutcome(err)
