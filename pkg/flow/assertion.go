@@ -41,8 +41,8 @@ const (
 	clockSkew    = 30 * time.Second // tolerated difference of clocks when a validity period is checked
 )
 
-// checkAssertion checks the source of the assertion before a request is sent. It reads an assertion file, but it runs no command and reads
-// no environment variable.
+// checkAssertion checks the source of the assertion before a request is sent. It reads an assertion file, but it runs no command, does not look
+// at the command's folder, and reads no environment variable: login --if-needed may need none of them.
 func (c *Client) checkAssertion(s Settings) error {
 	if s.Assertion == "" {
 		_, err := c.loadAssertion(s)
@@ -50,9 +50,7 @@ func (c *Client) checkAssertion(s Settings) error {
 	}
 	kind, rest, _ := strings.Cut(s.Assertion, ":")
 	switch {
-	case kind == "exec" && strings.TrimSpace(rest) != "":
-		return s.checkCommandDir()
-	case kind == "env" && strings.TrimSpace(rest) != "", s.Assertion == fromActions:
+	case (kind == "env" || kind == "exec") && strings.TrimSpace(rest) != "", s.Assertion == fromActions:
 		return nil
 	}
 	return fmt.Errorf("%w: the source of an assertion must be %s, not %q", ErrOptions, strings.Join(AssertionSources(), ", "), s.Assertion)

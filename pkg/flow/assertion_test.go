@@ -74,10 +74,10 @@ func TestAssertionFileIsAbsolute(t *testing.T) {
 func TestCommandWithoutAFolder(t *testing.T) {
 	stored := credential{Settings: Settings{Grant: GrantJWTBearer, Assertion: "exec:./print"}}
 	merged := (LoginOptions{}).mergeSettings(stored, Settings{}, loginReason{})
-	if err := (&Client{}).checkAssertion(merged); !errors.Is(err, ErrOptions) || !strings.Contains(err.Error(), "log in again") {
-		t.Error(err)
+	if err := (&Client{}).checkAssertion(merged); err != nil {
+		t.Errorf("login --if-needed with a valid token: %v", err)
 	}
-	if _, err := (&Client{}).fetchAssertion(t.Context(), stored.Settings, ""); !errors.Is(err, ErrOptions) || !strings.Contains(err.Error(), "log in again") {
+	if _, err := (&Client{}).fetchAssertion(t.Context(), merged, ""); !errors.Is(err, ErrOptions) || !strings.Contains(err.Error(), "log in again") {
 		t.Error(err)
 	}
 }
