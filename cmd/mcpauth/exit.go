@@ -100,6 +100,7 @@ func errorTable() []errorRow {
 		{isAny(keystore.ErrFull), exitKeystore, "keystore", fixedHint("give the database server more disk, memory or connections (max_connections)")},
 		{isAny(keystore.ErrTooOld), exitKeystore, "keystore", fixedHint("use PostgreSQL 12 or newer")},
 		{isAny(keystore.ErrPooled), exitKeystore, "keystore", fixedHint("set MCPAUTH_KEYSTORE_URL to the database itself, or to a pooler in session mode")},
+		{isAny(keystore.ErrParameter), exitKeystore, "keystore", fixedHint("remove the other parameters from MCPAUTH_KEYSTORE_URL or the service file, or write options=-c NAME=VALUE for a setting")},
 		{isAny(keystore.ErrSearchPath), exitKeystore, "keystore", fixedHint("leave pg_catalog out of the search_path; the setting can be in MCPAUTH_KEYSTORE_URL, or belong to the user or the database")},
 		{both(isAny(keystore.ErrDenied), inPostgres), exitKeystore, "keystore", fixedHint("check the user, password and privileges (MCPAUTH_KEYSTORE_URL, PGUSER, PGPASSWORD)")},
 		{both(isAny(keystore.ErrTimeout, keystore.ErrUnavailable), inPostgres), exitKeystore, "keystore", fixedHint("check that the database is up, that MCPAUTH_KEYSTORE_URL names it, and that PGSSLROOTCERT names the authority of its certificate, and repeat the command")},

@@ -118,6 +118,7 @@ func TestExplain(t *testing.T) {
 		{"no table", keystore.ErrNoTable, 6, "keystore"},
 		{"database full", keystore.ErrFull, 6, "keystore"},
 		{"old database", keystore.ErrTooOld, 6, "keystore"},
+		{"parameter", keystore.ErrParameter, 6, "keystore"},
 		{"search_path", keystore.ErrSearchPath, 6, "keystore"},
 		{"pooler", keystore.ErrPooled, 6, "keystore"},
 		{"no login", flow.ErrLoginRequired, 4, "login_required"},

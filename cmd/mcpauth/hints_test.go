@@ -258,6 +258,7 @@ var metElsewhere = map[string]string{
 	"keystore.ErrFull":         "the tests of the postgres store",
 	"keystore.ErrTooOld":       "the tests of the postgres store",
 	"keystore.ErrKeyFile":      "storetrouble_test.go; names the variable",
+	"keystore.ErrParameter":    "the tests of the postgres store",
 	"keystore.ErrSearchPath":   "the tests of the postgres store",
 	"keystore.ErrPooled":       "the tests of the postgres store",
 	"keystore.Error":           "the same hint as ErrUnavailable",

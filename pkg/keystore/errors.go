@@ -34,6 +34,9 @@ var (
 	ErrTooOld   = errors.New("the database server is too old")
 	ErrPooled   = errors.New("the database connection cannot hold a lock")
 
+	// ErrParameter means that the connection string or the service file contains a parameter that mcpauth does not send to the database.
+	ErrParameter = errors.New("unknown parameter of the database connection")
+
 	// ErrSearchPath means that another user of the database could replace the built-in operators.
 	ErrSearchPath = errors.New("the search_path names pg_catalog after another schema")
 )

@@ -279,8 +279,8 @@ func (p *postgres) parseConfig(ctx context.Context) (*pgconn.Config, error) {
 	}
 	for name := range config.RuntimeParams {
 		if !slices.Contains(startupSettings, strings.ToLower(name)) { // the error does not quote the name, because it may be a part of a secret
-			return nil, fmt.Errorf("%w: the connection string or the service file contains an unknown parameter; the settings of a session are %s",
-				ErrUnavailable, strings.Join(startupSettings, ", "))
+			return nil, fmt.Errorf("%w: of the settings of a session, the connection string and the service file may contain only %s",
+				ErrParameter, strings.Join(startupSettings, ", "))
 		}
 	}
 	if config.RuntimeParams["application_name"] == "" {

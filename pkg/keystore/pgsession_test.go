@@ -38,7 +38,7 @@ func TestServiceFileOfAnotherProgram(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = s.Get(t.Context(), testKey())
-	wantErr(t, err, ErrUnavailable)
+	wantErr(t, err, ErrParameter)
 	if strings.Contains(err.Error(), "canary") || !strings.Contains(err.Error(), "search_path") {
 		t.Error(err)
 	}
