@@ -83,10 +83,12 @@ type retiredToken struct {
 	Hint  string `json:"hint"` // "refresh_token", or "access_token" if there was no refresh token
 }
 
-// storedRefusal describes how the server refused the refresh token. The refresh token stays stored, but only Client.Refresh sends it again.
+// storedRefusal describes how the server refused the refresh token, so that later commands can give the reason. If the grant is still valid,
+// the refresh token stays stored, but only Client.Refresh sends it again.
 type storedRefusal struct {
-	Words  string `json:"words"`
-	Client bool   `json:"client,omitempty"` // the server refused the client
+	Words       string `json:"words"`
+	Client      bool   `json:"client,omitempty"`      // the server refused the client
+	Interrupted string `json:"interrupted,omitempty"` // the earlier refresh that was interrupted and may have used up the token; empty: none
 }
 
 func refusalOf(err error) *storedRefusal {
@@ -94,11 +96,17 @@ func refusalOf(err error) *storedRefusal {
 }
 
 func (r storedRefusal) err(t Target) error {
-	kind := ErrGrantRejected
-	if r.Client {
-		kind = ErrClientRejected
+	return fmt.Errorf("%s: %w: %s", t.URL, r.kind(), r.Words)
+}
+
+func (r storedRefusal) kind() error {
+	switch {
+	case r.Client:
+		return ErrClientRejected
+	case r.Interrupted != "":
+		return fmt.Errorf("%w (%s)", ErrMaybeSpent, r.Interrupted)
 	}
-	return fmt.Errorf("%s: %w: %s", t.URL, kind, r.Words)
+	return ErrGrantRejected
 }
 
 const (

@@ -9,7 +9,7 @@ import (
 var (
 	// ErrLoginRequired is returned if there is no credential, or if the credential cannot be renewed without a browser.
 	ErrLoginRequired = errors.New("not logged in")
-	// ErrNoRefreshToken is returned if the server issued no refresh token, or refused the refresh token earlier.
+	// ErrNoRefreshToken is returned if the server issued no refresh token, or if the reason of an earlier refusal was not stored.
 	ErrNoRefreshToken = errors.New("there is no refresh token: the server issued none, or no longer accepts it")
 	// ErrGrantRejected is returned if the authorization server refuses the refresh token (RFC 6749 §5.2).
 	ErrGrantRejected = errors.New("the authorization server no longer accepts the refresh token")

@@ -222,11 +222,10 @@ func TestProvidersTokenMaybeSpent(t *testing.T) {
 	if _, err := b.c.Refresh(ctx, b.t, 0); err == nil {
 		t.Fatal("no error")
 	}
-	if _, err := b.c.Refresh(ctx, b.t, 0); !errors.Is(err, ErrMaybeSpent) {
-		t.Errorf("got %v", err)
-	}
-	if _, err := b.c.Refresh(ctx, b.t, 0); !errors.Is(err, ErrNoRefreshToken) {
-		t.Errorf("after that: %v", err)
+	for range 2 {
+		if _, err := b.c.Refresh(ctx, b.t, 0); !errors.Is(err, ErrMaybeSpent) {
+			t.Errorf("got %v", err)
+		}
 	}
 }
 

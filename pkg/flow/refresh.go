@@ -267,8 +267,8 @@ func isPermanent(err error) bool {
 	return isClientRefused(err) || errors.As(err, &e) && e.Code == "unsupported_grant_type"
 }
 
-// handleFailedRefresh records the outcome of a failed refresh. If the grant is no longer valid, it drops the refresh token that was sent,
-// and an access token that is no longer usable. For any other refusal, it records the refusal and keeps the refresh token.
+// handleFailedRefresh records the outcome of a failed refresh. If the grant is no longer valid, it records the refusal and drops the
+// refresh token that was sent, and an access token that is no longer usable. For any other refusal, it records the refusal and keeps the refresh token.
 func (c *Client) handleFailedRefresh(ctx context.Context, t Target, cred, login *credential, why renewalReason, earlier intent, err error) error {
 	err = stage("refresh", err)
 	outcome := fateOf(err)
@@ -286,11 +286,11 @@ func (c *Client) handleFailedRefresh(ctx context.Context, t Target, cred, login 
 		if why.rejected || !isUnexpired(cred.Token, c.now()) {
 			cred.Token = token.Token{}
 		}
-		kind := ErrGrantRejected
+		login.Refusal = refusalOf(err)
 		if earlier.interrupted() {
-			kind = fmt.Errorf("%w (%s)", ErrMaybeSpent, earlier.when())
+			login.Refusal.Interrupted = earlier.when()
 		}
-		return errors.Join(fmt.Errorf("%w: %w", kind, err), c.saveCredential(ctx, t, cred))
+		return errors.Join(fmt.Errorf("%w: %w", login.Refusal.kind(), err), c.saveCredential(ctx, t, cred))
 	}
 	c.recordOutcome(ctx, t, *login, earlier, "rejected", err)
 	good := isUnexpired(cred.Token, c.now())

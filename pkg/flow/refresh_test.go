@@ -119,8 +119,8 @@ func TestRefusedTokenWithoutRenewalIsNotValid(t *testing.T) {
 	if s, err := b.c.Status(ctx, b.t); err != nil || s.State != StateValid {
 		t.Fatalf("before the server was asked: %s, %v", s.State, err)
 	}
-	if err := b.echo(t, b.c.Handler(b.t, HandlerOptions{Reauth: ReauthRefresh})); !errors.Is(err, ErrNoRefreshToken) {
-		t.Fatalf("got %v, want ErrNoRefreshToken", err)
+	if err := b.echo(t, b.c.Handler(b.t, HandlerOptions{Reauth: ReauthRefresh})); !errors.Is(err, ErrGrantRejected) {
+		t.Fatalf("got %v, want ErrGrantRejected", err)
 	}
 	if s, err := b.c.Status(ctx, b.t); err != nil || s.Usable() {
 		t.Errorf("after the server refused it: %s, %v", s.State, err)
