@@ -169,17 +169,22 @@ func authorizationParams(d loginDraft, cred credential, redirectURI string, veri
 	return params
 }
 
-// checkEndpointQuery returns an error if the URL of the authorization endpoint contains one of the parameters, except prompt, because the server
-// might use the wrong value.
+// checkEndpointQuery returns an error if the URL of the authorization endpoint contains one of the parameters, because the server might use the
+// wrong value, or a parameter that the user removed. A value of prompt in the URL is allowed: authorizationURL replaces it.
 func checkEndpointQuery(d loginDraft, params url.Values) error {
 	u, err := url.Parse(d.found.Server.AuthorizationEndpoint)
 	if err != nil {
 		return stage("authorization request", err)
 	}
 	others := slices.DeleteFunc(slices.Collect(maps.Keys(params)), func(name string) bool { return name == "prompt" })
+	for _, p := range d.t.AuthParams {
+		if p[1] == "" {
+			others = append(others, p[0])
+		}
+	}
 	if name := discovery.FindReserved(u.RawQuery, others...); name != "" {
 		return &discovery.Error{Stage: "authorization request", URL: u.String(), Section: "RFC 6749 §3.1", Err: discovery.ErrIssuer,
-			Reason: fmt.Sprintf("authorization_endpoint carries the parameter %q, which the server may read as one that the request sets", httpx.Text(name, 60))}
+			Reason: fmt.Sprintf("authorization_endpoint carries the parameter %q, which the server may read as one that the request sets or leaves out", httpx.Text(name, 60))}
 	}
 	return nil
 }

@@ -9,16 +9,25 @@ import (
 )
 
 // The query of the authorization endpoint cannot contain another form of a parameter that the request sets, such as one of --auth-param or
-// access_type for Google. Honest servers put prompt into the query.
+// access_type for Google, or a parameter that the user removed. Honest servers put prompt into the query.
 func TestEndpointRepeatsAParameter(t *testing.T) {
 	params := url.Values{"client_id": {"c"}, "audience": {"https://good.example"}, "access_type": {"offline"}, "prompt": {"consent"}}
 	for query, ok := range map[string]bool{
 		"audience[]=evil": false, "Audience=evil": false, "a;audience=evil": false, "[audience]=evil": false, "access.type=online": false, "audience=evil": false,
-		"prompt=login": true, "tenant=a": true, "audiences=a": true, "": true,
+		"prompt=login": true, "tenant=a": true, "audiences=a": true, "": true, "display=page": false, "acr_values=a": true,
 	} {
-		d := loginDraft{t: Target{URL: "https://mcp.example/mcp"}, found: &discovery.Result{Server: discovery.ServerMetadata{AuthorizationEndpoint: "https://as.example/authorize?" + query}}}
+		d := loginDraft{t: Target{URL: "https://mcp.example/mcp", Settings: Settings{AuthParams: [][2]string{{"display", ""}, {"prompt", "consent"}}}}, found: &discovery.Result{Server: discovery.ServerMetadata{AuthorizationEndpoint: "https://as.example/authorize?" + query}}}
 		if err := checkEndpointQuery(d, params); (err == nil) != ok || !ok && !errors.Is(err, discovery.ErrIssuer) {
 			t.Errorf("%q: %v", query, err)
 		}
+	}
+}
+
+// A parameter that the user removed with --auth-param NAME= stays removed, also prompt.
+func TestEndpointReturnsARemovedParameter(t *testing.T) {
+	d := loginDraft{t: Target{URL: "https://mcp.example/mcp", Settings: Settings{AuthParams: [][2]string{{"prompt", ""}}}},
+		found: &discovery.Result{Server: discovery.ServerMetadata{AuthorizationEndpoint: "https://as.example/authorize?prompt=none"}}}
+	if err := checkEndpointQuery(d, url.Values{}); !errors.Is(err, discovery.ErrIssuer) {
+		t.Error(err)
 	}
 }
