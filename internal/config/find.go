@@ -16,6 +16,9 @@ type Places struct {
 	Ignored []Error // existing files that are not read, and the reasons
 }
 
+// maxIgnored is the number of ignored project's files after which Find stops the search.
+const maxIgnored = 10
+
 const couldHaveWritten = "another user could have written it: "
 
 // Find finds the configuration files. If the flag or MCPAUTH_CONFIG names a file, Find returns only that file. If neither names a file,
@@ -36,7 +39,7 @@ func Find(flag, dir, home string, getenv func(string) string) (Places, error) {
 		return Places{Named: path}, nil
 	}
 	var p Places
-	for dir != "" && p.Project == "" {
+	for dir != "" && p.Project == "" && len(p.Ignored) < maxIgnored {
 		path := filepath.Join(dir, ".mcp.json")
 		real, outside := Resolve(path, home)
 		if outside != "" {

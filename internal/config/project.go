@@ -37,15 +37,16 @@ func Resolve(path, home string) (real, outside string) {
 }
 
 // projectRoot returns the top folder of the Git repository that contains a folder. Without a repository, the folder itself is the result. A
-// repository of the home folder or above it does not count, because it would make all the user's files part of the project. A .git of another
-// user does not count, because anybody can create /tmp/.git.
+// repository of the home folder or above it does not count, because it would make all the user's files part of the project. A .git that
+// another user can have put there does not count, such as /tmp/.git.
 func projectRoot(folder, home string) string {
 	own, _ := os.Stat(home)
 	for dir := folder; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
 		if info, err := os.Stat(dir); err != nil || os.SameFile(info, own) {
 			break
 		}
-		if git, err := os.Lstat(filepath.Join(dir, ".git")); err == nil && otherOwner(git) == "" {
+		git := filepath.Join(dir, ".git")
+		if _, err := os.Lstat(git); err == nil && Foreign(git) == "" {
 			return dir
 		}
 	}

@@ -86,7 +86,7 @@ func TestLinksOutOfTheProject(t *testing.T) {
 	}
 }
 
-// A .git of another user does not make a folder such as /tmp a project. A .git of root or of the user does.
+// A .git that another user made or put there does not make a folder such as /tmp a project. A .git of root or of the user does.
 func TestGitOfAnotherUser(t *testing.T) {
 	top, err := filepath.EvalSymlinks(t.TempDir())
 	folder, git := filepath.Join(top, "p"), filepath.Join(top, ".git")
@@ -96,14 +96,36 @@ func TestGitOfAnotherUser(t *testing.T) {
 	if got := projectRoot(folder, ""); got != top {
 		t.Errorf("with the user's own .git: %s", got)
 	}
+	if err := os.Chmod(top, 0o777); err != nil { // somebody else can rename a folder of the user to .git
+		t.Fatal(err)
+	}
+	if got := projectRoot(folder, ""); got != folder {
+		t.Errorf("with a .git that another user may have put there: %s", got)
+	}
 	if os.Getuid() != 0 { // only root can change the owner
 		return
 	}
-	if err := os.Lchown(git, 4242, 4242); err != nil {
+	if err := errors.Join(os.Chmod(top, 0o755), os.Lchown(git, 4242, 4242)); err != nil {
 		t.Fatal(err)
 	}
 	if got := projectRoot(folder, ""); got != folder {
 		t.Errorf("with another user's .git: %s", got)
+	}
+}
+
+// A project with a file in each of many folders, none of which is read, costs a few warnings and little time.
+func TestManyIgnoredFiles(t *testing.T) {
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	for range 100 {
+		dir = filepath.Join(dir, "a")
+		err = errors.Join(err, os.Mkdir(dir, 0o755), os.Symlink("/etc/none", filepath.Join(dir, ".mcp.json")))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := Find("", dir, "", func(string) string { return "" })
+	if err != nil || p.Project != "" || len(p.Ignored) != maxIgnored {
+		t.Errorf("%d ignored files, %v", len(p.Ignored), err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -383,6 +384,30 @@ func TestIssuerChangeAfterAnUnfinishedLogin(t *testing.T) {
 	b.login(t)
 	if n := warnings.Load(); n != 1 {
 		t.Errorf("%d warnings of the new issuer, want 1", n)
+	}
+}
+
+// A user may end a login because of the warning. The next login repeats it, although the first one has registered a client.
+func TestIssuerChangeIsToldAgain(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.login(t)
+	before := b.Issuer()
+	b.set(t, "migrate")
+	var warnings []string
+	b.c.Report = func(e Event) {
+		if e.Kind == EventWarning && strings.Contains(e.Message, "using a new client registration there") {
+			warnings = append(warnings, e.Message)
+		}
+	}
+	for range 2 {
+		if _, err := b.c.Pending(ctx, b.t, LoginOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.login(t)
+	b.login(t)
+	if len(warnings) != 3 || !strings.Contains(warnings[2], fmt.Sprintf("%q at the last login", before)) {
+		t.Errorf("got %q, want a warning at each login until one has succeeded", warnings)
 	}
 }
 

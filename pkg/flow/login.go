@@ -254,7 +254,11 @@ func (c *Client) prepareLogin(ctx context.Context, t Target, o LoginOptions, old
 	if _, err := c.bindSecrets(ctx, t, d.found.Server.Issuer, o, false); err != nil { // fail before a browser opens
 		return d, err
 	}
-	if was := d.storedClient(); was.Kind == dcr.Dynamic && was.Issuer != "" && was.Issuer != d.found.Server.Issuer {
+	was := cmp.Or(d.old.NextClient, &dcr.Client{})
+	if d.old.Client.Issuer != "" { // a client of an unfinished login proves nothing, because the user may have ended that login because of the warning
+		was = &d.old.Client
+	}
+	if was.Kind == dcr.Dynamic && was.Issuer != "" && was.Issuer != d.found.Server.Issuer {
 		c.warn(fmt.Sprintf("the authorization server was %q at the last login, and is now %q; using a new client registration there", was.Issuer, d.found.Server.Issuer))
 	}
 	if d.found.Endpoint != "" && d.found.Endpoint != d.found.URL {
