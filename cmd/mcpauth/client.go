@@ -266,7 +266,7 @@ func (p *program) mcpClient(ctx context.Context, t flow.Target, authorize *flow.
 		m.Progress = func(g mcpclient.Progress) { p.out.showProgress(g.Progress, g.Total, g.Message) }
 	}
 	if p.out.verbose {
-		m.Log = func(level, logger, text string) { p.out.printDetail("log: %s %s: %s", level, logger, text) }
+		m.Log = func(level, logger, text string) { p.out.printNotification("log: %s %s: %s", level, logger, text) }
 	}
 	return m, nil
 }

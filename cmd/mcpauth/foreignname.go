@@ -7,7 +7,7 @@ import (
 	"unicode"
 )
 
-// templateVariable matches a variable of a URI template, which no shell expands.
+// templateVariable matches a variable of a URI template. POSIX shells, zsh and fish do not expand it. PowerShell begins another word there.
 var templateVariable = regexp.MustCompile(`\{\w+\}`)
 
 // foreignName returns a name that a stranger chose, on one line. The name can be that of a server in a project's file, of a tool or of a
@@ -17,8 +17,11 @@ var templateVariable = regexp.MustCompile(`\{\w+\}`)
 func foreignName(name string) string {
 	text := foldLine(name)
 	ours := strings.EqualFold(text, "mcpauth") || strings.HasSuffix(text, ":") || strings.Contains(text, "=") // could begin a command line or a message
-	q := shellQuoting()
-	if text == name && !ours && q.isPlain(templateVariable.ReplaceAllLiteralString(text, "x")) {
+	q, bare := shellQuoting(), text
+	if q.escape != nil { // not for PowerShell
+		bare = templateVariable.ReplaceAllLiteralString(text, "x")
+	}
+	if text == name && !ours && q.isPlain(bare) {
 		return text
 	}
 	var b strings.Builder
@@ -30,6 +33,19 @@ func foreignName(name string) string {
 		}
 	}
 	return q.mark + b.String() + q.mark
+}
+
+// shortName is foreignName, cut to a width in terminal cells.
+func shortName(name string, cells int) string { return cutName(foreignName(name), cells) }
+
+// cutName cuts a result of foreignName. A quoted name keeps its second quotation mark. Otherwise the first mark of the next name would end the
+// quotes, and a shell would run what follows.
+func cutName(name string, cells int) string {
+	cut := shorten(name, cells)
+	if mark := shellQuoting().mark; cut != name && strings.HasPrefix(name, mark) {
+		return shorten(name, cells-1) + mark
+	}
+	return cut
 }
 
 // writtenValue is foreignName for a value of a project's file that may contain variables. Variables alone need no quotes, because the user

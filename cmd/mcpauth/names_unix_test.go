@@ -3,9 +3,12 @@
 package main
 
 import (
+	"bytes"
 	"os/exec"
 	"strings"
 	"testing"
+
+	"mcpauth/internal/toolargs"
 )
 
 // A name that a stranger chose is data for a shell. A user can paste it as an argument, and the shell neither expands a variable nor runs a
@@ -20,6 +23,37 @@ func TestPastedNames(t *testing.T) {
 			if s := string(out); err != nil || strings.Count(s, "\n") != 1 || strings.Contains(strings.ReplaceAll(s, "echo canary0123", ""), "canary0123") {
 				t.Errorf("%q is shown as %s, which a shell reads as %q, %v", name, foreignName(name), s, err)
 			}
+		}
+	}
+}
+
+// Two names that are cut and pasted together run nothing.
+func TestPastedRows(t *testing.T) {
+	t.Setenv("PSModulePath", "")
+	long := []string{strings.Repeat("x", 400) + " abc", "; echo canary" + "0123; : " + strings.Repeat("y", 400)}
+	var b bytes.Buffer
+	o := &output{stdout: &b, width: 80}
+	if err := o.writeTable([]string{"NAME", "DESCRIPTION"}, [][]string{{long[0], "d"}, {long[1], "d"}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	_, rows, _ := strings.Cut(b.String(), "\n")
+	for place, text := range map[string]string{
+		"table on a terminal": rows, "table": shortName(long[0], 300) + "\n" + shortName(long[1], 300), "argument": argumentLine(toolargs.Property{Name: long[0]}) + "\n" + argumentLine(toolargs.Property{Name: long[1]}),
+	} {
+		text = strings.NewReplacer("(", "", ")", "").Replace(text) // without the types in brackets, which no shell can read
+		out, err := exec.Command("sh", "-c", "printf '%s\n' "+text).CombinedOutput()
+		if s := strings.ReplaceAll(string(out), "echo canary", ""); strings.Contains(s, "canary0123") || strings.Contains(s, "Unterminated") {
+			t.Errorf("%s: %s is read as %q, %v", place, text, out, err)
+		}
+	}
+}
+
+// PowerShell ends a word before { and begins another one after }, which can be a flag.
+func TestBracesForPowerShell(t *testing.T) {
+	for modules, want := range map[string]string{"": "{b}-H.X:@k", "/opt/powershell/Modules": "'{b}-H.X:@k'"} {
+		t.Setenv("PSModulePath", modules)
+		if got := foreignName("{b}-H.X:@k"); got != want {
+			t.Errorf("with PSModulePath=%q: %s, want %s", modules, got, want)
 		}
 	}
 }

@@ -40,6 +40,7 @@ type output struct {
 	barShown bool       // whether a progress bar is shown
 	barCount int        // number of progress bars so far
 
+	notified      atomic.Int64 // size of the notifications of servers so far, in bytes
 	stdoutWriters atomic.Int32 // number of goroutines that write to stdout now
 }
 
@@ -120,42 +121,6 @@ func (o *output) printLine(line string) {
 	defer o.mu.Unlock()
 	o.clearBar()
 	fmt.Fprintln(o.stderr, line)
-}
-
-// showProgress shows the progress of a call as a bar on a terminal, or as lines with --verbose.
-func (o *output) showProgress(done, total float64, message string) {
-	message = shorten(httpx.Text(o.secrets.MaskValues(message), 100), 40)
-	switch {
-	case o.quiet:
-	case o.errTerminal && !o.verbose:
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		fmt.Fprintf(o.stderr, "\r\x1b[K%s %s", progressBar(done, total, o.barCount), message)
-		o.barCount++
-		o.barShown = true
-	case total > 0:
-		o.printDetail("progress: %g of %g %s", done, total, message)
-	default:
-		o.printDetail("progress: %s", message)
-	}
-}
-
-// progressBar draws a progress bar. If the total is unknown, the bar is a mark that moves with each call.
-func progressBar(done, total float64, times int) string {
-	const cells = 24
-	from, filled := times%(cells-2), 3
-	if total > 0 {
-		from, filled = 0, int(max(0, min(1, done/total))*cells)
-	}
-	return "[" + strings.Repeat(".", from) + strings.Repeat("#", filled) + strings.Repeat(".", cells-from-filled) + "]"
-}
-
-// clearBar removes a progress bar before anything else is written.
-func (o *output) clearBar() {
-	if o.barShown {
-		fmt.Fprint(o.stderr, "\r\x1b[K")
-		o.barShown = false
-	}
 }
 
 // writeDocument writes a value to stdout as JSON in which secrets are masked.
@@ -268,7 +233,7 @@ func (o *output) closeStdout() error {
 // terminal, rows are shortened to the width of the terminal.
 func (o *output) writeTable(head []string, rows [][]string, colour func(column int, cell string) string) error {
 	for _, row := range rows {
-		row[0] = httpx.Text(foreignName(row[0]), 300)
+		row[0] = shortName(row[0], 300)
 		for i := range row {
 			row[i] = foldLine(row[i])
 		}
@@ -329,7 +294,8 @@ func fitColumns(head []string, rows [][]string, width int) {
 		widths[widest]--
 	}
 	for _, row := range rows {
-		for i := range row {
+		row[0] = cutName(row[0], widths[0])
+		for i := 1; i < len(row); i++ {
 			row[i] = shorten(row[i], widths[i])
 		}
 	}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"mcpauth/internal/httpx"
 	"mcpauth/internal/toolargs"
 	"mcpauth/pkg/flow"
 	"mcpauth/pkg/mcpclient"
@@ -75,7 +74,7 @@ func promptText(c mcpclient.Prompt, server string) string {
 			example = append(example, shellWord(a.Name+"=..."))
 		}
 		// a shell refuses the parentheses, so that the line cannot be pasted as a command
-		fmt.Fprintf(&b, "  %s (%s)  %s\n", httpx.Text(foreignName(a.Name), 100), required, firstLine(a.Description))
+		fmt.Fprintf(&b, "  %s (%s)  %s\n", shortName(a.Name, 100), required, firstLine(a.Description))
 	}
 	if len(c.Arguments) > 0 {
 		b.WriteString("\n")

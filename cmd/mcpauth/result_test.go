@@ -115,3 +115,16 @@ func TestNotesOfBlocksAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// With --verbose, log and progress messages of a server do not fill a log without a bound.
+func TestNotificationsAreBounded(t *testing.T) {
+	p, stderr := testProgram(), &strings.Builder{}
+	p.out.stderr, p.out.verbose = stderr, true
+	for range 1000 {
+		p.out.printNotification("log: info x: %s", strings.Repeat("a", 3000))
+		p.out.showProgress(1, 2, "b")
+	}
+	if n := stderr.Len(); n < maxNotifications || n > maxNotifications+10_000 || !strings.HasSuffix(stderr.String(), "are not shown\n") {
+		t.Errorf("%d bytes on stderr, the last are %q", n, stderr.String()[n-100:])
+	}
+}

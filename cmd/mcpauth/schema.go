@@ -13,7 +13,7 @@ import (
 // toolText describes the arguments of a tool and gives an example call.
 func toolText(t mcpclient.Tool, server string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n", httpx.Text(foreignName(t.Name), 200))
+	fmt.Fprintf(&b, "%s\n", shortName(t.Name, 200))
 	if d := strings.TrimSpace(t.Description); d != "" {
 		fmt.Fprintf(&b, "\n    %s\n", strings.ReplaceAll(foldLines(d), "\n", "\n    ")) // indented more than the example, so that no line of the server looks like a line of mcpauth
 	}
@@ -58,7 +58,7 @@ func argumentLine(a toolargs.Property) string {
 	if len(a.Enum) > 0 {
 		words = append(words, "one of "+strings.Join(convert(a.Enum, shortJSON), " "))
 	}
-	return httpx.Text(fmt.Sprintf("%s (%s)", foreignName(a.Name), strings.Join(words, ", ")), 300)
+	return shortName(a.Name, 200) + " " + httpx.Text("("+strings.Join(words, ", ")+")", 300)
 }
 
 // shortJSON cuts a value to 300 bytes, because many arguments may refer to the same large value.

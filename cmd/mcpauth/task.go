@@ -80,7 +80,7 @@ func (p *program) printTasks(tasks []mcpclient.Task) error {
 		return nil
 	}
 	rows := convert(tasks, func(t mcpclient.Task) []string {
-		return []string{t.ID, httpx.Text(foreignName(t.Tool), 100), clockTime(t.Created), httpx.Text(t.Status, 40), clockTime(t.Expires)}
+		return []string{t.ID, shortName(t.Tool, 100), clockTime(t.Created), httpx.Text(t.Status, 40), clockTime(t.Expires)}
 	})
 	return p.out.writeTable([]string{"ID", "TOOL", "CREATED", "STATE", "EXPIRES"}, rows, boldFirst)
 }

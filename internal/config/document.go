@@ -126,8 +126,8 @@ func (d *document) readEntry(name string, v hujson.Value) (Entry, error) {
 			return e, d.fault(m.Name.StartOffset, "%s is a member of auth, not of the entry", word)
 		}
 	}
-	if name == "" || strings.HasPrefix(name, "-") || strings.Contains(name, "://") { // on the command line, mcpauth would take such a name for a flag, a URL or a missing argument
-		e.Skipped = "its name is empty, begins with - or looks like a URL"
+	if name == "" || httpx.LooksLikeFlag(name) || strings.Contains(name, "://") { // on the command line, mcpauth would take such a name for a flag, a URL or a missing argument
+		e.Skipped = "its name is empty, looks like a URL, or has a word that begins with -"
 		return e, nil
 	}
 	if strings.ContainsFunc(name, httpx.IsInvisible) || strings.Join(strings.Fields(name), " ") != name { // messages and hints would show the name of another server

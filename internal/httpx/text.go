@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -44,6 +45,17 @@ func IsBlank(r rune) bool {
 func IsInvisible(r rune) bool {
 	return r != ' ' && (!unicode.IsPrint(r) || IsBlank(r)) || unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) ||
 		r == '\U00016fe4'
+}
+
+// LooksLikeFlag reports whether a command could read a name of a stranger, or a word of it, as a flag. A flag such as --header=NAME:@FILE sends
+// a file to the server, and a user may copy the name from a list, or a script may pass it on. Shells and xargs can split the name at blanks and
+// remove quotation marks and backslashes. The tables leave out invisible characters.
+func LooksLikeFlag(name string) bool {
+	words := strings.FieldsFunc(name, func(r rune) bool { return IsBlank(r) || IsInvisible(r) })
+	return strings.HasPrefix(name, "-") || slices.ContainsFunc(words, func(word string) bool {
+		word = strings.TrimLeft(word, `"'\`)
+		return len(word) > 1 && word[0] == '-'
+	})
 }
 
 // maxDepth limits the nesting of JSON from a server.

@@ -2,7 +2,6 @@ package mcpclient
 
 import (
 	"slices"
-	"strings"
 
 	"mcpauth/internal/httpx"
 )
@@ -31,18 +30,7 @@ func (o *omissions) end() {
 	}
 }
 
-// looksLikeFlag reports whether a command could read a name, or a word of it, as a flag. A flag such as --header=NAME:@FILE sends a file to
-// the server, and a user may copy the name from a list, or a script may pass it on. Shells and xargs can split the name at blanks and remove
-// quotation marks and backslashes. The tables leave out invisible characters.
-func looksLikeFlag(name string) bool {
-	words := strings.FieldsFunc(name, func(r rune) bool { return httpx.IsBlank(r) || httpx.IsInvisible(r) })
-	return strings.HasPrefix(name, "-") || slices.ContainsFunc(words, func(word string) bool {
-		word = strings.TrimLeft(word, `"'\`)
-		return len(word) > 1 && word[0] == '-'
-	})
-}
-
 // withoutFlags returns the names that no command could read as a flag.
 func withoutFlags(names []string) []string {
-	return slices.DeleteFunc(slices.Clone(names), looksLikeFlag)
+	return slices.DeleteFunc(slices.Clone(names), httpx.LooksLikeFlag)
 }

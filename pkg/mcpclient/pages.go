@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"mcpauth/internal/httpx"
 	"mcpauth/internal/jsonscan"
 	"mcpauth/internal/mcphttp"
 )
@@ -124,7 +125,7 @@ func (c *Client) fetchList(ctx context.Context, l listSpec) ([]json.RawMessage, 
 			name := jsonscan.Unquote(jsonscan.Member(e, l.key))
 			switch {
 			case seen[name]:
-			case looksLikeFlag(name):
+			case httpx.LooksLikeFlag(name):
 				omitted.add(name, func() string { return "a word of its " + l.key + " begins with -" })
 			default:
 				entries = append(entries, e)

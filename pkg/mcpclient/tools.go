@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"mcpauth/internal/httpx"
 	"mcpauth/internal/jsonscan"
 	"mcpauth/internal/toolargs"
 )
@@ -63,7 +64,7 @@ func (c *Client) Tools(ctx context.Context) (ToolList, error) {
 	defer omitted.end()
 	for _, t := range list.defs {
 		tool := parseTool(t)
-		if looksLikeFlag(tool.Name) {
+		if httpx.LooksLikeFlag(tool.Name) {
 			omitted.add(tool.Name, func() string { return "a word of its name begins with -" })
 			continue
 		}
