@@ -87,6 +87,7 @@ func errorTable() []errorRow {
 		{isAny(flow.ErrAccount), exitSecurity, "security", suggestLogin("log out in the browser, or choose the account there (if the server does not name it, --scope openid may help): ")},
 		{isAny(token.ErrAudience), exitSecurity, "security", fixedHint("use an assertion that was issued for this authorization server: --assertion-file FILE")},
 		{isAny(token.ErrDowngrade), exitSecurity, "security", suggestLogin("to accept tokens that are not bound to a key: ", "--dpop", "never")},
+		{isAny(flow.ErrWiderResource), exitSecurity, "security", suggestLogin("if you trust every server that gets tokens for this resource: ")},
 		{isAny(discovery.ErrIssuer, discovery.ErrResource, callback.ErrIssuer), exitSecurity, "security", operatorHint},
 		{isA[*mcpclient.QuestionError], exitSecurity, "security", operatorHint},
 		{isA[*httpx.AddressError], exitSecurity, "security", hintFrom(addressHint)},

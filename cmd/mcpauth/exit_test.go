@@ -156,6 +156,7 @@ func TestExplain(t *testing.T) {
 		{"unreadable credential", flow.ErrCredential, 6, "keystore"},
 		{"issuer", discovery.ErrIssuer, 7, "security"},
 		{"resource", discovery.ErrResource, 7, "security"},
+		{"wider resource", flow.ErrWiderResource, 7, "security"},
 		{"pkce", discovery.ErrPKCE, 7, "security"},
 		{"iss", callback.ErrIssuer, 7, "security"},
 		{"state", callback.ErrState, 7, "security"},

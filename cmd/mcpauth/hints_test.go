@@ -95,6 +95,8 @@ func mishaps() []mishap {
 		{name: "a strict registration at a server that deviates", rows: "dcr.ErrDeviation", words: []string{"register:status=200"}, args: login("--strict"), exit: 5, code: "protocol", hint: "mcpauth login SERVER$"},
 		{name: "the metadata names another issuer", rows: "discovery.ErrIssuer", words: []string{"metadata:foreign-issuer"}, args: login(), exit: 7, code: "security", hint: "only the server's operator", nothing: true},
 		{name: "the metadata names another resource", rows: "discovery.ErrResource", words: []string{"resource-metadata:foreign-resource"}, args: login(), exit: 7, code: "security", hint: "only the server's operator", nothing: true},
+		{name: "the metadata names a wider resource than that of the login", rows: "flow.ErrWiderResource", before: [][]string{login("--name", "m")}, then: []string{"resource_id=ORIGIN/"},
+			args: []string{"call", "m", "whoami"}, exit: 7, code: "security", hint: "if you trust every server that gets tokens for this resource: mcpauth login m$", goesOn: true},
 		{name: "the metadata names a forbidden URL", rows: "httpx.AddressError", words: []string{"metadata:set.token_endpoint=http://169.254.169.254/"}, args: login(), exit: 7, code: "security",
 			hint: "only the server's operator", nothing: true},
 		{name: "the metadata cannot be read", rows: "discovery.Error", words: []string{"metadata:status=503"}, args: login(), exit: 5, code: "discovery", hint: "mcpauth discover SERVER", next: "discovery"},

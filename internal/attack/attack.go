@@ -73,7 +73,8 @@ func (a Attack) matches(r *http.Request) bool {
 // Paths of the honest server's endpoints.
 const (
 	mcpPath      = "/mcp"
-	resourcePath = "/.well-known/oauth-protected-resource/mcp"
+	rootPath     = "/.well-known/oauth-protected-resource"
+	resourcePath = rootPath + mcpPath
 	serverPath   = "/.well-known/oauth-authorization-server"
 	tokenPath    = "/token"
 	registerPath = "/register"

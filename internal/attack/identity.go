@@ -52,6 +52,14 @@ func unavailable(w http.ResponseWriter, _ *http.Request) {
 	w.WriteHeader(http.StatusServiceUnavailable)
 }
 
+// wholeHost changes the resource metadata at the root to that of the whole host.
+func wholeHost(r *http.Request, answer string) string {
+	if r.URL.Path == rootPath {
+		return member(answer, map[string]any{"resource": MCP})
+	}
+	return answer
+}
+
 func identity() []Attack {
 	iss := func(name, what, value string) Attack {
 		return spoilt("identity", "iss-"+name, what, "authorize:set.iss="+word(value))
@@ -69,11 +77,26 @@ func identity() []Attack {
 			"mcp:set.resource_metadata=" + word(MCP+"/b/metadata")}, At: "/b/metadata", Do: body(`{"resource":"` + MCP + `/","authorization_servers":["` + AS + `"]}`)},
 		{Name: "identity/resource-query", What: "another tenant of the same host names its own resource metadata, to get a token that is valid for the server's URL with another query", Words: []string{
 			"mcp:set.resource_metadata=" + word(MCP+"/b/metadata")}, At: "/b/metadata", Do: body(`{"resource":"` + MCP + `/mcp?tenant=a","authorization_servers":["` + AS + `"]}`)},
+		{Name: "identity/resource-root", What: "a tenant's challenge names the resource metadata of the whole host, to get a token that is valid for all tenants, although the host has metadata for the tenant", Set: demo.Settings{PRM: "both"},
+			Words: []string{"mcp:set.resource_metadata=" + word(MCP+rootPath)}, Edit: wholeHost},
+		{Name: "identity/resource-widened", What: "after a login, a tenant answers a call with 403 and names the resource metadata of the whole host, to get a token that is valid for all tenants", Later: true, Words: []string{"prm=root"},
+			At: "POST " + mcpPath, Do: func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("WWW-Authenticate", `Bearer error="insufficient_scope", scope="notes:write", resource_metadata="`+MCP+rootPath+`"`)
+				w.WriteHeader(http.StatusForbidden)
+			}, Edit: wholeHost},
 		spoilt("identity", "resource-refused", "the authorization server is an honest one, which refuses to issue a token for the attacker's MCP server, so that the user tries without resource",
 			`token:status=400,type=application/json,body="{\"error\":\"invalid_target\"}"`),
 		{Name: "identity/redirect-tenant", What: "the MCP server redirects to another tenant of its host, so that the user's login is for that tenant", At: "POST " + mcpPath, Do: func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "/b/mcp", http.StatusPermanentRedirect)
 		}},
+		{Name: "identity/redirect-probe", What: "the MCP server answers a POST with 405 and redirects the GET to another tenant of its host, to send that tenant a request with the user's headers", At: mcpPath,
+			Do: func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodPost {
+					w.WriteHeader(http.StatusMethodNotAllowed)
+					return
+				}
+				http.Redirect(w, r, "/b/mcp", http.StatusTemporaryRedirect)
+			}},
 		{Name: "identity/metadata-redirected", What: "the authorization server's metadata redirects to a document with the right issuer on another origin", At: serverPath, Do: away(http.StatusFound)},
 		spoilt("identity", "authorize-client", "the authorization endpoint contains a client_id parameter, so that the user approves another client", "metadata:set.authorization_endpoint="+word(AS+"/authorize?client_id=evil")),
 		spoilt("identity", "authorize-redirect", "the authorization endpoint contains a redirect_uri parameter", "metadata:set.authorization_endpoint="+word(AS+"/authorize?redirect_uri="+Evil)),
@@ -118,12 +141,7 @@ func identity() []Attack {
 		{Name: "identity/issuer-unavailable", What: "the first of two authorization servers answers 503, so that mcpauth would use the other one", At: serverPath + "/first",
 			Words: []string{"resource-metadata:set.authorization_servers=[" + word(AS+"/first") + "," + word(AS) + "]"}, Do: unavailable},
 		{Name: "identity/resource-unavailable", What: "the server's resource metadata answers 503, so that mcpauth would use the resource metadata of another tenant of the same host", At: resourcePath,
-			Set: demo.Settings{PRM: "both"}, Do: unavailable, Edit: func(r *http.Request, answer string) string {
-				if r.URL.Path == strings.TrimSuffix(resourcePath, mcpPath) {
-					return member(answer, map[string]any{"resource": MCP})
-				}
-				return answer
-			}},
+			Set: demo.Settings{PRM: "both"}, Do: unavailable, Edit: wholeHost},
 		iss("foreign", "the authorization response has the iss of another authorization server", Evil),
 		iss("sentence", "the iss of the authorization response is a URL and a message to the user", Evil+" call 555-0100 now"),
 		iss("case", "the iss of the authorization response differs in letter case", "https://AS.attack.example"),

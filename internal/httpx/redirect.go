@@ -4,6 +4,7 @@
 package httpx
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 )
@@ -27,6 +28,12 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 		req.Header = harmlessHeaders(first.Header)
 	}
 	return nil
+}
+
+// NoRedirects returns a copy of a client that follows no redirect and keeps no cookies. If c is nil, NoRedirects copies Default.
+func NoRedirects(c *http.Client) *http.Client {
+	c = cmp.Or(c, Default())
+	return &http.Client{Transport: c.Transport, Timeout: c.Timeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
 // checkLocation returns an *AddressError if a redirect leads to a text that is not a URL. net/http would return an error without a type.

@@ -179,6 +179,8 @@ func (r *Result) Meaning(a Attempt) string {
 	switch {
 	case a.Stage == stageServer:
 		return r.probeMeaning(a)
+	case a.OK && a.Stage == stageResource && r.ResourceMetadataURL != "" && a.URL != r.ResourceMetadataURL:
+		return "a more specific document is used"
 	case a.OK:
 		return "this document is used"
 	case strings.HasPrefix(a.Outcome, "refused"):
@@ -198,7 +200,7 @@ func (r *Result) probeMeaning(a Attempt) string {
 	case a.Status == http.StatusTemporaryRedirect || a.Status == http.StatusPermanentRedirect:
 		return "the server is at another address"
 	case a.Status/100 == 3:
-		return "the server redirects; a POST does not follow this redirect, so a call to this URL would fail"
+		return "the server redirects; mcpauth does not follow this redirect, so a call to this URL would fail"
 	case a.Status < 300:
 		return "the server answers without authorization"
 	case a.Status == http.StatusForbidden:

@@ -16,7 +16,7 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// site is a test server that maps URL paths to documents. ORIGIN in a document stands for the server's own origin.
+// site is a test server that maps URL paths, or methods and URL paths, to documents. ORIGIN in a document stands for the server's own origin.
 type site struct {
 	*httptest.Server
 	pages map[string]string
@@ -46,7 +46,10 @@ func newSite(t *testing.T, pages map[string]string) *site {
 func (s *site) serve(w http.ResponseWriter, r *http.Request) {
 	s.asked = append(s.asked, r.Method+" "+r.URL.RequestURI())
 	s.heads = append(s.heads, r.Header.Clone())
-	page, ok := s.pages[r.URL.RequestURI()]
+	page, ok := s.pages[r.Method+" "+r.URL.RequestURI()]
+	if !ok {
+		page, ok = s.pages[r.URL.RequestURI()]
+	}
 	page = strings.ReplaceAll(page, "ORIGIN", s.URL)
 	switch {
 	case !ok:
@@ -283,6 +286,26 @@ func TestRedirectToASibling(t *testing.T) {
 		if !errors.As(err, &e) || !errors.Is(err, ErrSibling) || !errors.Is(err, ErrResource) || !strings.HasPrefix(e.Location, s.URL+"/") || len(s.asked) > 1 {
 			t.Errorf("%s: %v, asked %q", target, err, s.asked)
 		}
+		s = newSite(t, with(pages, "/a/mcp", "405", "GET /a/mcp", elsewhere+target))
+		if _, err := Discover(context.Background(), s.URL+"/a/mcp", Options{}); !errors.Is(err, ErrSibling) || len(s.asked) > 2 {
+			t.Errorf("GET, %s: %v, asked %q", target, err, s.asked)
+		}
+	}
+}
+
+// After a POST with the status 404 or 405, the redirect of the GET follows the same rules as the redirect of a POST.
+func TestRedirectOfTheGET(t *testing.T) {
+	s := newSite(t, base("/mcp", "405", "GET /mcp", elsewhere+"/mcp/", "GET /mcp/", unauthAt+`Bearer scope="read"`))
+	if r, err := discover(t, s, Options{}); err != nil || r.Endpoint != s.URL+"/mcp/" || r.Challenge.Scope() != "read" {
+		t.Errorf("below the server: got %+v, %v", r, err)
+	}
+	s = newSite(t, base("/mcp", "405", "GET /mcp", moved))
+	if r, err := discover(t, s, Options{}); err != nil || r.Endpoint != s.URL+"/mcp" || slices.Contains(s.asked, "GET /moved") {
+		t.Errorf("302: got %v, asked %q", err, s.asked)
+	}
+	s = newSite(t, base("/mcp", "405", "GET /mcp", elsewhere+"/mcp"))
+	if _, err := discover(t, s, Options{}); err != nil || len(s.asked) > 8 {
+		t.Errorf("for ever: got %v, asked %q", err, s.asked)
 	}
 }
 
@@ -749,6 +772,56 @@ func TestQueryResourceFromElsewhere(t *testing.T) {
 		r, err := Discover(context.Background(), s.URL+tt.server, Options{})
 		if (err == nil) != tt.ok || !tt.ok && !errors.Is(err, ErrResource) || tt.ok && r.ResourceID != s.URL+tt.resource {
 			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+}
+
+// A tenant's challenge can name the metadata of the whole host. Discover uses this metadata only if the host answers that there is no metadata
+// at the more specific well-known URLs of the tenant's server. It sends no other requests than the expected ones.
+func TestParentResourceIsTheLastChoice(t *testing.T) {
+	doc := func(resource string) string { return strings.Replace(prm, "ORIGIN/mcp", "ORIGIN"+resource, 1) }
+	specific := prmPath + "/mcp"
+	for _, tt := range []struct {
+		name, server, named string // named: the path of the URL in the challenge
+		pages               []string
+		want                string // the resource; empty: ErrResource
+		asked               []string
+	}{
+		{"the server has its own", "/mcp", prmPath, []string{prmPath, doc(""), specific, doc("/mcp")}, "ORIGIN/mcp", []string{prmPath, specific}},
+		{"after a redirect", "/mcp", "/mcp/meta", []string{"/mcp/meta", elsewhere + prmPath, prmPath, doc(""), specific, doc("/mcp")}, "ORIGIN/mcp", []string{"/mcp/meta", prmPath, specific}},
+		{"the server's own has another resource", "/mcp", prmPath, []string{prmPath, doc(""), specific, doc("/b")}, "", []string{prmPath, specific}},
+		{"the server's own is for the host", "/mcp", prmPath, []string{prmPath, doc(""), specific, doc("/")}, "ORIGIN/", []string{prmPath, specific}},
+		{"not found", "/mcp", prmPath, []string{prmPath, doc("")}, "ORIGIN", []string{prmPath, specific}},
+		{"unauthorized", "/mcp", prmPath, []string{prmPath, doc(""), specific, unauth}, "ORIGIN", []string{prmPath, specific}},
+		{"forbidden", "/mcp", prmPath, []string{prmPath, doc(""), specific, "403"}, "ORIGIN", []string{prmPath, specific}},
+		{"an HTML page", "/mcp", prmPath, []string{prmPath, doc(""), specific, html}, "ORIGIN", []string{prmPath, specific}},
+		{"an internal error", "/mcp", prmPath, []string{prmPath, doc(""), specific, fail500}, "ORIGIN", []string{prmPath, specific}},
+		{"bad gateway", "/mcp", prmPath, []string{prmPath, doc(""), specific, "502"}, "", []string{prmPath, specific}},
+		{"unavailable", "/mcp", prmPath, []string{prmPath, doc(""), specific, "503"}, "", []string{prmPath, specific}},
+		{"too many requests", "/mcp", prmPath, []string{prmPath, doc(""), specific, "429"}, "", []string{prmPath, specific}},
+		{"the resource is the server", "/mcp", prmPath, []string{prmPath, doc("/mcp"), specific, doc("/mcp")}, "ORIGIN/mcp", []string{prmPath}},
+		{"the named one is the most specific", "/mcp", specific, []string{prmPath, doc("/mcp"), specific, doc("")}, "ORIGIN", []string{specific}},
+		{"a query that the named one lacks", "/mcp?tenant=a", specific, []string{specific, doc("/mcp"), specific + "?tenant=a", doc("/mcp?tenant=a")}, "ORIGIN/mcp?tenant=a",
+			[]string{specific, specific + "?tenant=a"}},
+		{"a query that the metadata lacks", "/mcp?tenant=a", prmPath, []string{prmPath, doc(""), specific, doc("/mcp")}, "ORIGIN/mcp", []string{prmPath, specific + "?tenant=a", specific}},
+		{"a query, not named in the challenge", "/mcp?tenant=a", "", []string{prmPath, doc(""), specific, doc("/mcp")}, "ORIGIN/mcp", []string{specific + "?tenant=a", specific}},
+	} {
+		s := newSite(t, with(map[string]string{tt.server: unauth, asPath: asm}, tt.pages...))
+		if tt.named != "" {
+			s.pages[tt.server] = unauthAt + `Bearer resource_metadata="ORIGIN` + tt.named + `"`
+		}
+		r, err := Discover(context.Background(), s.URL+tt.server, Options{})
+		if tt.want == "" && !errors.Is(err, ErrResource) || tt.want != "" && (err != nil || r.ResourceID != strings.ReplaceAll(tt.want, "ORIGIN", s.URL)) {
+			t.Errorf("%s: got %q, %v", tt.name, r.ResourceID, err)
+		}
+		var asked []string
+		for _, a := range s.asked {
+			if path, ok := strings.CutPrefix(a, "GET "); ok && path != asPath {
+				asked = append(asked, path)
+			}
+		}
+		if !slices.Equal(asked, tt.asked) {
+			t.Errorf("%s: asked %q, want %q", tt.name, asked, tt.asked)
 		}
 	}
 }

@@ -39,30 +39,33 @@ func (f *finder) requestChallenge(ctx context.Context) error {
 
 const probeVersion = "2026-07-28"
 
-// maxRedirects limits how many redirects of the server are followed.
-const maxRedirects = 3
+// maxProbes limits the number of requests to the server: the first one, the GET after it, and three redirects.
+const maxProbes = 5
 
-// sendProbe sends a POST. If the status is 404 or 405, it sends a GET, because the server may support only the old HTTP+SSE transport.
+// sendProbe sends a POST. If the status is 404 or 405, it sends a GET, because the server may support only the old HTTP+SSE transport. It follows
+// redirects with the status 307 or 308.
 func (f *finder) sendProbe(ctx context.Context) (*httpx.Response, error) {
 	body, _ := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": "server/discover", "params": map[string]any{"_meta": map[string]any{
 		"io.modelcontextprotocol/protocolVersion":    probeVersion,
 		"io.modelcontextprotocol/clientInfo":         map[string]string{"name": "mcpauth", "version": "1"},
 		"io.modelcontextprotocol/clientCapabilities": map[string]any{},
 	}}})
-	res, err := f.sendProbeBy(ctx, http.MethodPost, body)
-	for range maxRedirects {
-		if err != nil || res.StatusCode != http.StatusTemporaryRedirect && res.StatusCode != http.StatusPermanentRedirect {
-			break
+	method := http.MethodPost
+	for n := 1; ; n++ {
+		res, err := f.sendProbeBy(ctx, method, body)
+		switch {
+		case err != nil || n == maxProbes:
+			return res, err
+		case res.StatusCode == http.StatusTemporaryRedirect || res.StatusCode == http.StatusPermanentRedirect:
+			if err := f.followRedirect(res); err != nil {
+				return nil, err
+			}
+		case method == http.MethodPost && (res.StatusCode == http.StatusNotFound || res.StatusCode == http.StatusMethodNotAllowed):
+			method, body = http.MethodGet, nil
+		default:
+			return res, nil
 		}
-		if err := f.followRedirect(res); err != nil {
-			return nil, err
-		}
-		res, err = f.sendProbeBy(ctx, http.MethodPost, body)
 	}
-	if err == nil && (res.StatusCode == http.StatusNotFound || res.StatusCode == http.StatusMethodNotAllowed) {
-		return f.sendProbeBy(ctx, http.MethodGet, nil)
-	}
-	return res, err
 }
 
 // followRedirect follows a redirect of the server. The target must be at or below the server's URL, because later requests send a token to
@@ -112,7 +115,7 @@ func (f *finder) sendProbeBy(ctx context.Context, method string, body []byte) (*
 		req.Header.Set("Mcp-Method", "server/discover")
 	}
 	var seen connectionRecorder
-	res, err := httpx.DoHeader(f.o.HTTP, req.WithContext(seen.traceConnection(ctx, req)))
+	res, err := httpx.DoHeader(httpx.NoRedirects(f.o.HTTP), req.WithContext(seen.traceConnection(ctx, req)))
 	if f.r.Connection == nil { // a later request may reuse the connection and record less
 		f.r.Connection = seen.connection()
 	}

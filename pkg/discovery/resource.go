@@ -3,6 +3,7 @@ package discovery
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -25,7 +26,8 @@ const (
 
 // fetchResource fetches the resource metadata (MCP, Protected Resource Metadata Discovery Requirements). It tries the URL in the challenge
 // first, then the well-known URL with the server's path and query, and then the well-known URL at the root. If a document fails a check,
-// the search ends with an error.
+// the search ends with an error. A document for a parent of the server's URL, or for that URL with another query, is used only if there is no
+// document at the more specific well-known URLs, because a tenant's challenge can name the document of the whole host.
 func (f *finder) fetchResource(ctx context.Context) (found bool, err error) {
 	if named := f.r.Challenge.ResourceMetadata(); named != "" {
 		if found, err := f.fetchResourceAt(ctx, named); found || err != nil {
@@ -36,10 +38,8 @@ func (f *finder) fetchResource(ctx context.Context) (found bool, err error) {
 			return false, err
 		}
 	}
-	for _, address := range f.resourceAddresses() {
-		if found, err := f.fetchResourceAt(ctx, address); found || err != nil {
-			return found, err
-		}
+	if found, err := f.fetchWellKnown(ctx, ""); found || err != nil {
+		return found, err
 	}
 	if !f.isAbsent(stageResource) {
 		return false, &Error{Stage: stageResource, Reason: "no document could be fetched, but no server answered 404 either", Section: "RFC 9728 §3", Attempts: f.r.Attempts}
@@ -47,15 +47,35 @@ func (f *finder) fetchResource(ctx context.Context) (found bool, err error) {
 	return false, nil
 }
 
-// resourceAddresses returns the well-known URLs of the server and of its redirect target. The URLs keep the query of the resource (RFC 9728
-// §3.1), because tenants may differ only in the query.
+// fetchWellKnown tries the well-known URLs. If an address is given, fetchWellKnown leaves out the URLs that are not more specific than this
+// address, and those that were tried before.
+func (f *finder) fetchWellKnown(ctx context.Context, address string) (found bool, err error) {
+	for _, next := range f.resourceAddresses() {
+		if next == address {
+			break
+		}
+		if address != "" && slices.ContainsFunc(f.r.Attempts, func(a Attempt) bool { return a.Stage == stageResource && a.URL == next }) {
+			continue
+		}
+		if found, err := f.fetchResourceAt(ctx, next); found || err != nil {
+			return found, err
+		}
+	}
+	return false, nil
+}
+
+// resourceAddresses returns the well-known URLs of the server and of its redirect target, the most specific first. The URLs keep the query of
+// the resource (RFC 9728 §3.1), because tenants may differ only in the query. The server's URL without the query and the root follow.
 func (f *finder) resourceAddresses() []string {
 	var all []string
 	for _, u := range []*url.URL{f.server, f.endpoint} {
 		all = append(all, withQuery(wellKnownURLs(u, "oauth-protected-resource")[0], u))
 	}
-	root := url.URL{Scheme: f.server.Scheme, Host: f.server.Host}
-	return slices.Compact(append(all, wellKnownURLs(&root, "oauth-protected-resource")...))
+	own := wellKnownURLs(f.server, "oauth-protected-resource")
+	if f.server.RawQuery == "" {
+		own = own[len(own)-1:]
+	}
+	return slices.Compact(append(all, own...))
 }
 
 func (f *finder) fetchResourceAt(ctx context.Context, address string) (bool, error) {
@@ -65,13 +85,18 @@ func (f *finder) fetchResourceAt(ctx context.Context, address string) (bool, err
 		return false, err
 	}
 	quirk, why := checkResource(m.Resource, f.server)
-	if (quirk == "resource_parent" || quirk == "resource_query") && !f.isOwnWellKnown(f.from) {
-		quirk, why = "", fmt.Sprintf("resource is %q, a parent of the server's URL or that URL with another query, which only the server's own well-known URL may claim; expected %q",
-			httpx.Text(m.Resource, 200), f.r.URL)
-	}
-	if (quirk == "resource_parent" || quirk == "resource_query") && f.ownOriginFailed() {
-		quirk, why = "", fmt.Sprintf("resource is %q, a parent of the server's URL or that URL with another query, and another metadata URL of the server failed; expected %q",
-			httpx.Text(m.Resource, 200), f.r.URL)
+	if isWider(quirk) {
+		because := ""
+		if !f.isOwnWellKnown(f.from) {
+			because = "which only the server's own well-known URL may claim"
+		} else if found, err := f.fetchWellKnown(ctx, address); found || err != nil {
+			return found, err
+		} else if f.ownOriginFailed() {
+			because = "and another metadata URL of the server failed"
+		}
+		if because != "" {
+			quirk, why = "", fmt.Sprintf("resource is %q, a parent of the server's URL or that URL with another query, %s; expected %q", httpx.Text(m.Resource, 200), because, f.r.URL)
+		}
 	}
 	if other, refused := checkResource(m.Resource, f.endpoint); refused == "" && other == "" {
 		quirk, why = "", ""
@@ -100,6 +125,16 @@ func (f *finder) fetchResourceAt(ctx context.Context, address string) (bool, err
 	return true, f.checkScopes(stageResource, address, "scopes_supported", strings.Join(m.ScopesSupported, " "))
 }
 
+// isWider reports whether checkResource found a parent of the server's URL, or that URL with another query.
+func isWider(deviation string) bool {
+	return deviation == "resource_parent" || deviation == "resource_query"
+}
+
+// ResourceIsWider reports whether ResourceID is a parent of the server's URL, or that URL with another query.
+func (r *Result) ResourceIsWider() bool {
+	return slices.ContainsFunc(r.Findings, func(f Finding) bool { return isWider(f.Code) })
+}
+
 // isOwnWellKnown reports whether a URL is one of the server's well-known URLs. The URL may have parameters of the server's query and one final
 // slash. A tenant of the server's origin can publish metadata at other URLs.
 func (f *finder) isOwnWellKnown(address string) bool {
@@ -112,10 +147,11 @@ func (f *finder) isOwnWellKnown(address string) bool {
 }
 
 // ownOriginFailed reports whether a metadata URL on the server's origin failed, so that metadata for exactly the server's URL may exist there.
+// The status 500 counts as absence, because some servers answer 500 at every URL that they do not know.
 func (f *finder) ownOriginFailed() bool {
 	return slices.ContainsFunc(f.r.Attempts, func(a Attempt) bool {
 		u, err := url.Parse(a.URL)
-		return a.Stage == stageResource && (a.Status == 0 || a.hasServerError()) && err == nil && httpx.SameOrigin(u, f.server)
+		return a.Stage == stageResource && (a.Status == 0 || a.Status != http.StatusInternalServerError && a.hasServerError()) && err == nil && httpx.SameOrigin(u, f.server)
 	})
 }
 

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"mcpauth/pkg/discovery"
 )
 
 var (
@@ -30,6 +32,9 @@ var (
 	ErrIssuerChanged = errors.New("the server's authorization server changed")
 	// ErrMoved is returned if another login has stored another redirect target of the MCP server than the one that a Handler uses.
 	ErrMoved = errors.New("the login is now for another address")
+	// ErrWiderResource is returned if a Handler would log in for a parent of the server's URL, or for that URL with another query, and the stored
+	// login has another resource. ErrWiderResource wraps discovery.ErrResource.
+	ErrWiderResource = fmt.Errorf("%w: only a login that you start can use another resource", discovery.ErrResource)
 	// ErrAccount is returned if the login is for another account than Settings.ExpectAccount, or for an unknown account.
 	ErrAccount = errors.New("not the expected account")
 	// ErrNoAnswer is returned if nobody finished the login in the browser in time.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"mcpauth/internal/httpx"
 	"mcpauth/pkg/dcr"
 	"mcpauth/pkg/discovery"
 	"mcpauth/pkg/keystore"
@@ -270,6 +271,12 @@ func (c *Client) prepareLogin(ctx context.Context, t Target, o LoginOptions, old
 	d.plan.Scopes = mergeLists(why.scopes, d.plan.Scopes)
 	if err := checkScopes(d.plan.Scopes, t); err != nil {
 		return d, err
+	}
+	if d.plan.Resource == d.found.ResourceID && d.found.ResourceIsWider() {
+		if d.inCall && old.Resource != "" && old.Resource != d.plan.Resource {
+			return d, fmt.Errorf("%s: %w: the login is for %q, and the metadata now names %q", t.URL, ErrWiderResource, old.Resource, httpx.Text(d.plan.Resource, 200))
+		}
+		c.progress(fmt.Sprintf("the login is for %q, which is not the URL of the server", httpx.Text(d.plan.Resource, 200)))
 	}
 	return d, checkFeasible(t.Settings, d.found) // an infeasible login fails before a browser opens
 }

@@ -149,3 +149,31 @@ func TestServerEndsEachLogin(t *testing.T) {
 		}
 	}
 }
+
+// The server's metadata changes after a login, and names the whole host. A login in the middle of a call keeps the narrower resource, because
+// nobody would see the change. A login that the user starts accepts the new resource.
+func TestCallWidensTheResource(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.t.Settings = Settings{Grant: GrantClientCredentials, ClientID: "demo-basic", ClientSecret: "demo-cs-basic"}
+	b.login(t)
+	b.set(t, "resource_id=ORIGIN/")
+	h := b.c.Handler(b.t, HandlerOptions{Reauth: ReauthRefresh})
+	for status, challenge := range map[int]string{http.StatusForbidden: `Bearer error="insufficient_scope", scope="notes:write"`, http.StatusUnauthorized: "Bearer"} {
+		if err := b.refuse(t, h, status, challenge); !errors.Is(err, ErrWiderResource) {
+			t.Errorf("%d: got %v, want ErrWiderResource", status, err)
+		}
+	}
+	if got := b.stored(t).Resource; got != b.URL() {
+		t.Errorf("the stored login is for %q", got)
+	}
+
+	var said []string
+	b.c.Report = func(e Event) { said = append(said, e.Message) }
+	b.login(t)
+	if got := b.stored(t).Resource; got != b.Origin()+"/" || !slices.Contains(said, fmt.Sprintf("the login is for %q, which is not the URL of the server", got)) {
+		t.Errorf("the login of the user is for %q; said %q", got, said)
+	}
+	if err := b.refuse(t, h, http.StatusForbidden, `Bearer error="insufficient_scope", scope="notes:write"`); err != nil {
+		t.Errorf("the same resource: %v", err)
+	}
+}

@@ -131,7 +131,7 @@ func (r formRequest) sendOnce(ctx context.Context) (a *formResponse, nonce strin
 	if r.stage == atToken || r.stage == atDevice {
 		do = httpx.DoIssuing
 	}
-	res, err := do(r.e.httpClient(), req)
+	res, err := do(httpx.NoRedirects(r.e.HTTP), req)
 	if err != nil {
 		if written.isUnconnected() {
 			unsent()
@@ -143,16 +143,6 @@ func (r formRequest) sendOnce(ctx context.Context) (a *formResponse, nonce strin
 		r.e.DPoP.Remember(r.url, res.Header)
 	}
 	return a, nonce, nil
-}
-
-// httpClient returns the HTTP client without redirects and cookies, because a redirect could send a secret to another server.
-func (e Endpoint) httpClient() *http.Client {
-	hc := e.HTTP
-	if hc == nil {
-		hc = httpx.Default()
-	}
-	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &http.Client{Transport: hc.Transport, Timeout: hc.Timeout, CheckRedirect: stay}
 }
 
 // requestWatch records whether the transport looked for a connection, got one, and wrote the request.
