@@ -192,7 +192,7 @@ func nameCandidates(m *mcpclient.Client, command string) []candidate {
 // serverCandidates returns the SERVER arguments that select stored logins and entries of the configuration files.
 func (p *program) serverCandidates(ctx context.Context) []candidate {
 	list, _ := p.allLogins(ctx) // the error is ignored, because logins that cannot be read are not candidates
-	out := convert(list, func(s flow.Status) candidate { return candidate{nameOrURL(s), s.URL} })
+	out := convert(slices.DeleteFunc(list, flow.Status.IsUnfinished), func(s flow.Status) candidate { return candidate{nameOrURL(s), s.URL} })
 	if file, err := p.loadConfig(ctx); err == nil {
 		for _, name := range file.Names() {
 			out = append(out, candidate{name, file.Servers[name].URL})

@@ -233,7 +233,7 @@ func TestHostileProject(t *testing.T) {
 		"local":{"command":"touch","args":[`+string(program)+`]},
 		"both":{"url":"`+evil.URL()+`","command":"touch","args":[`+string(program)+`]},
 		"other":{"url":"`+evil.URL()+`","headers":{"X-Other":"harmless"}}}}`)
-	for _, verb := range [][]string{{"call", "work", "whoami"}, {"token", "work"}, {"refresh", "work"}, {"tools", "work"}, {"login", "work"}, {"logout", "work"}} {
+	for _, verb := range [][]string{{"call", "work", "whoami"}, {"token", "work"}, {"refresh", "work"}, {"tools", "work"}, {"login", "work"}} {
 		u.must(t, exitUsage, verb...)
 		if !strings.Contains(u.stderr.String(), "in the stored login") {
 			t.Errorf("%q: %s", verb, u.stderr.String())

@@ -473,6 +473,9 @@ func TestProjectWeakensALogin(t *testing.T) {
 	if !strings.Contains(u.stdout.String(), `"state": "none"`) {
 		t.Fatalf("a token is left: %s", u.stdout.String())
 	}
+	if u.must(t, exitDone, "status"); !strings.Contains(u.stdout.String(), "work") { // the name still belongs to the login
+		t.Error(u.stdout.String())
+	}
 	u.weakens(t, exitAuth)
 }
 

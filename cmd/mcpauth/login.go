@@ -209,8 +209,11 @@ func (p *program) resolveLoginServer(ctx context.Context, word string, o *loginO
 		return server{}, err
 	}
 	n := needLogin
-	if named {
+	switch {
+	case named:
 		n = needNamed
+	case o.callbackURL != "":
+		n = needPending
 	}
 	s, err := p.resolveServer(ctx, word, n)
 	if err != nil {

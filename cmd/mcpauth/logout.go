@@ -40,7 +40,7 @@ func runLogout(ctx context.Context, p *program, words []string, all bool, o flow
 	if all {
 		defer p.forgetSessions()
 	}
-	targets, err := p.resolveTargets(ctx, words, all, func(flow.Status) bool { return false })
+	targets, err := p.resolveTargets(ctx, words, all, needLogout)
 	return forEachTarget(ctx, p, targets, err, func(c *flow.Client, t flow.Target) (flow.LogoutReport, error) {
 		h := c.Handler(t, flow.HandlerOptions{Reauth: flow.ReauthNever})
 		if m, err := p.mcpClient(ctx, t, h); err == nil {

@@ -20,6 +20,7 @@ func (s *server) protectLogin(flags *flow.Settings) {
 	if flags != nil {
 		given, s.target.IfStored = s.target.Settings.Without(*flags), flags
 	}
+	s.target.IfStored.NameOfProject = s.target.NameOfProject
 	noToken := s.noToken
 	s.target.Check = func(t flow.Target, stored flow.Settings) error {
 		if noToken != nil {

@@ -37,7 +37,7 @@ func runRefresh(ctx context.Context, p *program, words []string, all bool, minTT
 	if minTTL < 0 {
 		return usage("--min-ttl must not be negative")
 	}
-	targets, err := p.resolveTargets(ctx, words, all, noToken)
+	targets, err := p.resolveTargets(ctx, words, all, needStored)
 	return forEachTarget(ctx, p, targets, err, func(c *flow.Client, t flow.Target) (flow.Status, error) {
 		return c.Refresh(ctx, t, minTTL)
 	}, func(_ string, s flow.Status) error {
@@ -48,21 +48,37 @@ func runRefresh(ctx context.Context, p *program, words []string, all bool, minTT
 	})
 }
 
-// resolveTargets finds the login that each word names. With --all, resolveTargets returns all stored logins for which skip is false.
-func (p *program) resolveTargets(ctx context.Context, words []string, all bool, skip func(flow.Status) bool) ([]server, error) {
+// resolveTargets finds the login that each word names or, with --all, all stored logins. For logout, the result contains unfinished logins too.
+func (p *program) resolveTargets(ctx context.Context, words []string, all bool, n needLevel) ([]server, error) {
 	if all {
 		list, err := p.allLogins(ctx)
-		return convert(slices.DeleteFunc(list, skip), func(s flow.Status) server { return server{word: nameOrURL(s), target: targetOf(s)} }), err
+		list = slices.DeleteFunc(list, func(s flow.Status) bool { return n != needLogout && noToken(s) })
+		return convert(list, func(s flow.Status) server { return server{word: nameOrURL(s), target: targetOf(s)} }), err
 	}
 	var out []server
 	for _, word := range words {
-		s, err := p.resolveServer(ctx, word, needStored)
+		if n == needLogout {
+			unfinished, only := p.unfinishedLogins(ctx, word)
+			if out = append(out, unfinished...); only {
+				continue
+			}
+		}
+		s, err := p.resolveServer(ctx, word, n)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, s)
 	}
 	return out, nil
+}
+
+// unfinishedLogins returns the unfinished logins that have this name or URL. only reports whether there is no other login.
+func (p *program) unfinishedLogins(ctx context.Context, word string) (list []server, only bool) {
+	if t, err := serverURL(word); err == nil {
+		word = t.URL
+	}
+	logins, unfinished, _ := p.findLogins(ctx, word) // resolveServer returns the error
+	return convert(unfinished, func(t flow.Target) server { return server{word: word, target: t} }), len(logins) == 0 && len(unfinished) > 0
 }
 
 // targetOf returns the target that selects a stored login.

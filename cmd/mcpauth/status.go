@@ -97,7 +97,7 @@ func (p *program) serversWithoutLogin(ctx context.Context, logins []flow.Status)
 func (p *program) loginStatuses(ctx context.Context, words []string) ([]flow.Status, error) {
 	if len(words) == 0 {
 		list, err := p.allLogins(ctx)
-		return slices.DeleteFunc(list, noToken), err
+		return slices.DeleteFunc(list, flow.Status.IsUnfinished), err
 	}
 	var list []flow.Status
 	for _, word := range words {

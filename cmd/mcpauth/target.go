@@ -5,9 +5,11 @@ package main
 // A URL selects the unnamed login for that URL, or else the only named login. If a URL has several logins, all of them named, mcpauth
 // reports an error. A URL never selects a configuration entry. mcpauth sends the headers and secrets of an entry only if SERVER is the name
 // of the entry. A name selects a configuration entry or a stored login. If an entry and a login have the same name but different URLs,
-// mcpauth reports an error. Without this check, a project's file could send the calls of a login to another server.
+// mcpauth reports an error, except for logout, which ends the login. Without this check, a project's file could send the calls of a login to
+// another server.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,10 +30,12 @@ import (
 type needLevel int
 
 const (
-	needStored needLevel = iota // URL and name; variables in the entry are not expanded
-	needAll                     // also the headers, and the auth block if all its variables are set
-	needLogin                   // headers and the auth block; an unset variable is an error
-	needNamed                   // like needLogin, but --name gives the name of the login
+	needLogout  needLevel = iota // like needStored, but the URL of a stored login counts, and not that of the entry
+	needStored                   // URL and name; variables in the entry are not expanded
+	needAll                      // also the headers, and the auth block if all its variables are set
+	needLogin                    // headers and the auth block; an unset variable is an error
+	needPending                  // like needLogin, but the name of an unfinished login counts too
+	needNamed                    // like needLogin, but --name gives the name of the login
 )
 
 // A server describes the MCP server and the login that a SERVER argument selects.
@@ -59,6 +63,7 @@ func (p *program) resolveServer(ctx context.Context, word string, n needLevel) (
 		s.target, err = p.loginByURL(ctx, word, n)
 	} else {
 		s, err = p.serverByName(ctx, word, n)
+		err = cmp.Or(err, p.checkNameOfProject(s.target))
 	}
 	s.word = word
 	if err == nil {
@@ -86,7 +91,7 @@ func (p *program) loginByURL(ctx context.Context, word string, n needLevel) (flo
 			return t, err
 		}
 	}
-	stored, err := p.findLogins(ctx, t.URL)
+	stored, _, err := p.findLogins(ctx, t.URL)
 	if err != nil && !errors.Is(err, keystore.ErrCorrupt) { // the damaged record may belong to another server; if it belongs to this server, a later step reports the error
 		return t, err
 	}
@@ -109,8 +114,7 @@ func pickProfile(t flow.Target, stored []flow.Target) (flow.Target, error) {
 	case len(names) == 0 || slices.Contains(names, ""):
 		return t, nil
 	case len(names) == 1:
-		t.Profile = names[0]
-		return t, nil
+		return stored[0], nil
 	}
 	slices.Sort(names)
 	return t, &usageError{message: fmt.Sprintf("%s has several logins: %s", t.URL, strings.Join(convert(names, foreignName), ", ")), hint: "use the name instead of the URL"}
@@ -119,25 +123,27 @@ func pickProfile(t flow.Target, stored []flow.Target) (flow.Target, error) {
 // serverByName finds the configuration entry or the stored login with this name.
 func (p *program) serverByName(ctx context.Context, word string, n needLevel) (server, error) {
 	file, err := p.loadConfig(ctx)
-	if err != nil && n == needStored && isA[*config.Error](err) { // a stored login needs no configuration, so that logout works
+	if err != nil && n <= needStored && isA[*config.Error](err) { // a stored login needs no configuration, so that logout works
 		p.out.printWarning("%v", err)
 		file, err = &config.File{}, nil
 	}
 	if err != nil {
 		return server{}, err
 	}
-	stored, damaged := p.findLogins(ctx, word)
+	stored, unfinished, damaged := p.findLogins(ctx, word)
 	if damaged != nil && !errors.Is(damaged, keystore.ErrCorrupt) { // see loginByURL
 		return server{}, damaged
 	}
-	stored = slices.DeleteFunc(stored, func(t flow.Target) bool { return t.Profile != word })
 	e, ok := file.Servers[word]
+	if n == needPending && len(stored) == 0 && (!ok || e.Found && isUnusable(e)) {
+		stored = unfinished
+	}
 	switch {
 	case len(stored) == 0 && damaged != nil && (!ok || e.Found): // the damaged login may have this name, which a project's file must not take
 		return server{}, damaged
 	case ok && !(e.Found && isUnusable(e) && len(stored) > 0): // a project's file cannot disable a stored login
 		s, err := p.serverByEntry(ctx, file, e, stored, n)
-		if err == nil && n == needStored && !e.Found {
+		if err == nil && n <= needStored && !e.Found {
 			p.maskHeaders(e, s.target)
 		}
 		return s, err
@@ -160,8 +166,8 @@ func isUnusable(e config.Entry) bool {
 
 // serverByEntry returns the server of a configuration entry, or an error if a stored login of the same name has another URL.
 func (p *program) serverByEntry(ctx context.Context, file *config.File, e config.Entry, stored []flow.Target, n needLevel) (server, error) {
-	if n == needStored && len(stored) == 1 && e.Skipped == "" && strings.Contains(e.URL, "${") {
-		return server{target: stored[0]}, nil // the stored login has the URL, so the variables of the entry are not needed
+	if len(stored) == 1 && (n == needLogout || n == needStored && e.Skipped == "" && strings.Contains(e.URL, "${")) {
+		return server{target: stored[0]}, nil // the stored login has the URL, so the entry is not needed
 	}
 	s, err := p.readEntry(ctx, file, e, n)
 	switch {
@@ -190,7 +196,7 @@ func (p *program) unknownName(ctx context.Context, word string, file *config.Fil
 	var known []string
 	all, _ := p.flowClient.Load().Statuses(ctx)
 	for _, s := range all {
-		if s.Name != nil {
+		if s.Name != nil && !s.IsUnfinished() {
 			known = append(known, *s.Name)
 		}
 	}
@@ -245,9 +251,13 @@ func (p *program) configPlaces() (config.Places, error) {
 
 // readEntry returns the server of a configuration entry, with the settings that n requires.
 func (p *program) readEntry(ctx context.Context, file *config.File, raw config.Entry, n needLevel) (server, error) {
-	if n == needStored && raw.Skipped == "" && !strings.Contains(raw.URL, "${") {
+	if n <= needStored && raw.Skipped == "" && !strings.Contains(raw.URL, "${") {
 		t, err := serverURL(raw.URL)
 		t.Profile = raw.Name
+		if raw.Found && p.namesSecret() {
+			_, untrusted := p.checkListed(ctx, raw)
+			t.NameOfProject = untrusted != nil
+		}
 		return server{target: t}, errorInFile(raw, err)
 	}
 	var files map[string]string
@@ -268,8 +278,11 @@ func (p *program) readEntry(ctx context.Context, file *config.File, raw config.E
 		return s, errorInFile(e, err)
 	}
 	s.target.Profile, s.target.Header, s.target.ApprovedFiles = e.Name, http.Header{}, files
-	if raw.Found && len(e.Headers) > 0 {
-		_, s.noToken = p.checkListed(ctx, raw)
+	if raw.Found {
+		_, untrusted := p.checkListed(ctx, raw)
+		if s.target.NameOfProject = untrusted != nil; len(e.Headers) > 0 {
+			s.noToken = untrusted
+		}
 	}
 	for name, value := range e.Headers {
 		if s.noToken == nil { // headers from an untrusted file are not secrets of the user
@@ -326,20 +339,19 @@ func errorInFile(e config.Entry, err error) error {
 	return &configError{message: fmt.Sprintf("%s: server %s: %v", e.Path, quote(e.Name), err)}
 }
 
-// findLogins returns the stored logins that have this name or URL. If some logins are damaged, findLogins returns the others.
-func (p *program) findLogins(ctx context.Context, word string) ([]flow.Target, error) {
+// findLogins returns the results of Find. If some logins are damaged, findLogins returns the others.
+func (p *program) findLogins(ctx context.Context, word string) (logins, unfinished []flow.Target, err error) {
 	c, err := p.loginClient()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	found, err := c.Find(ctx, word)
-	if len(found) > 0 {
+	if logins, unfinished, err = c.Find(ctx, word); len(logins) > 0 {
 		err = nil
 	}
-	return found, err
+	return logins, unfinished, err
 }
 
-// hasToken reports whether a stored login has a token. An unfinished login may have stored only a client registration.
+// hasToken reports whether a stored login has a token.
 func (p *program) hasToken(ctx context.Context, t flow.Target) bool {
 	s, err := p.flowClient.Load().Status(ctx, t)
 	return err != nil || s.State != flow.StateNone

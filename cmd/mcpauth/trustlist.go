@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"mcpauth/internal/config"
+	"mcpauth/pkg/flow"
 	"mcpauth/pkg/keystore"
 )
 
@@ -181,4 +182,14 @@ func (p *program) replaceTrusted(ctx context.Context, path string, now ...truste
 		return false, err
 	}
 	return len(others) < len(known), store.Note(ctx, trustKey(), trustNote, data)
+}
+
+// checkNameOfProject returns an error if the command line names a secret, and only an untrusted project's file, or a login that is not finished,
+// gives the server its name. Without this check, a login in one repository would make the secrets of flags in all folders go to its server.
+func (p *program) checkNameOfProject(t flow.Target) error {
+	if !t.NameOfProject || !p.namesSecret() {
+		return nil
+	}
+	return &configError{message: fmt.Sprintf("only an unfinished login, or a project's file that was not trusted, gave the name %s to %s, and this command would send a secret of its flags there", quote(t.Profile), t.URL),
+		hint: "give the URL of the server instead of its name, or give it the name yourself: mcpauth login " + shellWord(t.URL) + " --name " + shellWord(t.Profile)}
 }

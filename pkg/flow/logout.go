@@ -62,7 +62,7 @@ func (c *Client) Logout(ctx context.Context, t Target, o LogoutOptions) (LogoutR
 	case err != nil:
 		return report, err
 	}
-	report.LoggedIn = cred.hasToken() || cred.Client.ID != "" || cred.IDP != nil || cred.NextIDP != nil
+	report.LoggedIn = cred.hasToken() || cred.Client.ID != "" || cred.NextClient != nil || cred.IDP != nil || cred.NextIDP != nil
 	unlockLogin, err := c.Store.TryLock(ctx, t.key(), keystore.LockLogin) // a login that holds the lock needs the registration
 	switch {
 	case errors.Is(err, keystore.ErrBusy):

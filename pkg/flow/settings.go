@@ -44,6 +44,9 @@ type Settings struct {
 	// names them; see Client.Guard. A file that the user names is not listed, so that it may be a link that other programs replace.
 	ApprovedFiles map[string]string `json:"approved_files,omitempty"`
 
+	// NameOfProject says that only a stranger's configuration file, and not the user, gives the server the name Target.Profile.
+	NameOfProject bool `json:"name_of_project,omitempty"`
+
 	// Settings for servers that deviate from the specifications.
 	Resource       string      `json:"resource,omitempty"`         // value of the resource parameter; empty: the value in the resource metadata
 	NoResource     bool        `json:"no_resource,omitempty"`      // leave the resource parameter out
@@ -190,7 +193,7 @@ func (s Settings) Difference(given Settings) (name string, own, other any) {
 		own, other = ours.FieldByIndex(field.Index).Interface(), value.Interface()
 		name, _, _ = strings.Cut(field.Tag.Get("json"), ",")
 		scopes, isScopes := other.([]string)
-		if value.IsZero() || slices.Contains([]string{"-", "issuer_of_project", "approved_files", "callback_host", "callback_port"}, name) || isSameSetting(own, other) ||
+		if value.IsZero() || slices.Contains([]string{"-", "issuer_of_project", "name_of_project", "approved_files", "callback_host", "callback_port"}, name) || isSameSetting(own, other) ||
 			isScopes && len(missingScopes(scopes, s.Scopes)) == 0 || other == DPoPAuto && own != DPoPAlways {
 			continue
 		}

@@ -178,6 +178,7 @@ func TestDifference(t *testing.T) {
 		{"fewer scopes in another order", Settings{Scopes: []string{"b"}}, ""},
 		{"the default of dpop", Settings{DPoP: DPoPAuto}, ""},
 		{"who named the authorization server", Settings{Issuer: "https://as.example", IssuerOfProject: true}, ""},
+		{"who gave the name", Settings{NameOfProject: true}, ""},
 		{"the callback", Settings{CallbackPort: 2, CallbackHost: "localhost"}, ""},
 		{"another issuer", Settings{Issuer: "https://as.example/tenant"}, "issuer"},
 		{"another secret", Settings{ClientID: "c", ClientSecret: "t"}, "client_secret"},

@@ -69,6 +69,9 @@ func (s Status) Usable() bool {
 	return false
 }
 
+// IsUnfinished reports whether at most a registration or a pending login is stored. A login whose tokens the server refused is not unfinished.
+func (s Status) IsUnfinished() bool { return s.State == StateNone && s.Grant == "" }
+
 // StateAt returns the state of a token at the time now. A zero expiry means that the expiry is unknown.
 func StateAt(expiry, now time.Time) State {
 	switch {
@@ -106,6 +109,7 @@ type publicRecord struct {
 	Cert         string    `json:"cert_file,omitempty"`
 	Key          string    `json:"cert_key_file,omitempty"`
 
+	NameOfProject     bool   `json:"name_of_project,omitempty"` // see Settings.NameOfProject
 	AssertionVariable string `json:"assertion_variable,omitempty"`
 }
 
@@ -113,7 +117,7 @@ type publicRecord struct {
 func (c credential) publicRecord() publicRecord {
 	p := publicRecord{Name: c.Profile, Resource: c.Resource, Issuer: c.Issuer, HasToken: c.hasToken(), Grant: c.Grant, ClientID: c.Client.ID,
 		Registration: c.Client.Kind, Deviations: c.Deviations, Strict: c.Settings.Strict, Moved: c.Moved, Cert: c.Settings.CertFile,
-		Key: c.Settings.CertKeyFile, AssertionVariable: c.Settings.assertionVariable(), Asked: c.Scopes, Bound: c.DPoPKey != nil}
+		Key: c.Settings.CertKeyFile, AssertionVariable: c.Settings.assertionVariable(), NameOfProject: c.Settings.NameOfProject, Asked: c.Scopes, Bound: c.DPoPKey != nil}
 	if c.hasToken() {
 		p.Expiry, p.TokenType, p.ObtainedAt, p.Scopes = c.Token.Expiry, c.Token.TokenType, c.ObtainedAt, c.grantedScopes()
 		p.Refreshable, p.Account = c.isRenewable(), c.Account
@@ -160,18 +164,28 @@ func (c *Client) Statuses(ctx context.Context) ([]Status, error) {
 	return all, err
 }
 
-// Find returns the targets of stored and pending logins with this profile or URL.
-func (c *Client) Find(ctx context.Context, nameOrURL string) ([]Target, error) {
+// Find returns the logins with this profile or URL, and the other targets with a registration or a pending login. A login that cannot be read
+// counts as a login. Nothing but an unfinished login gives its targets their names, so NameOfProject is true in them.
+func (c *Client) Find(ctx context.Context, nameOrURL string) (logins, unfinished []Target, err error) {
 	entries, err := c.Store.List(ctx)
-	var found []Target
+	known := func(list []Target, t Target) bool {
+		return slices.ContainsFunc(list, func(other Target) bool { return other.key() == t.key() })
+	}
 	for _, e := range entries {
+		var p publicRecord
+		damaged := json.Unmarshal(e.Public, &p) != nil
 		t := targetOf(e)
-		named := t.Profile == nameOrURL && nameOrURL != "" || t.URL == nameOrURL
-		if named && !slices.ContainsFunc(found, func(f Target) bool { return f.key() == t.key() }) {
-			found = append(found, t)
+		t.NameOfProject = p.NameOfProject
+		switch {
+		case nameOrURL == "" || t.Profile != nameOrURL && t.URL != nameOrURL:
+		case e.Key == t.key() && (damaged || p.HasToken || p.Grant != ""):
+			logins = append(logins, t)
+		case !known(unfinished, t):
+			t.NameOfProject = true
+			unfinished = append(unfinished, t)
 		}
 	}
-	return found, err
+	return logins, slices.DeleteFunc(unfinished, func(t Target) bool { return known(logins, t) }), err
 }
 
 func none(t Target) Status {
