@@ -16,7 +16,7 @@ import (
 func newTransport(roots *x509.CertPool, cert Certificate) *http.Transport {
 	t := &http.Transport{
 		Proxy:                  ProxyFor,
-		DialContext:            dial,
+		DialContext:            dialMetered,
 		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    30 * time.Second, // longer than usual: if a thousand processes start at once, each waits a long time for the processor
 		MaxResponseHeaderBytes: maxHeader,

@@ -8,21 +8,26 @@ import (
 	"sync/atomic"
 )
 
-// maxSends limits how often sendOnce sends a request whose server says that it did not process the request.
+// maxSends limits how often a request is sent whose server says that it did not process the request, and on how many new connections a
+// request without a body is sent.
 const maxSends = 5
 
 // sendOnce sends a request with a body so that the server processes it at most once. If an HTTP/2 server resets the stream with PROTOCOL_ERROR,
 // net/http alone would send the request again and again, although the server may have run a tool or used up a refresh token. sendOnce sends the
 // request again in two cases: an idle connection turned out to be closed before anything was written, or the server says that it did not
-// process the request (RFC 9113 §8.7).
-func sendOnce(t *http.Transport, req *http.Request) (*http.Response, error) {
+// process the request (RFC 9113 §8.7). sendOnce calls gotConn for each connection, and leaves it to gotConn to bound the sends of a request
+// without a body.
+func sendOnce(t *http.Transport, req *http.Request, gotConn func(httptrace.GotConnInfo)) (*http.Response, error) {
 	if req.Body == nil || req.Body == http.NoBody || req.GetBody == nil {
-		return t.RoundTrip(req)
+		return t.RoundTrip(req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{GotConn: gotConn})))
 	}
 	for sends := 1; ; sends++ {
 		var reused, written atomic.Bool
 		once := req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
-			GotConn:      func(i httptrace.GotConnInfo) { reused.Store(i.Reused) },
+			GotConn: func(i httptrace.GotConnInfo) {
+				reused.Store(i.Reused)
+				gotConn(i)
+			},
 			WroteHeaders: func() { written.Store(true) },
 		}))
 		once.GetBody = nil // then net/http does not send the body again

@@ -2,8 +2,10 @@ package httpx
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -13,6 +15,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // A request with a body is sent again only if the server says that it did not process the request (RFC 9113 §8.7).
@@ -62,6 +65,24 @@ func TestSendOnce(t *testing.T) {
 				t.Errorf("the server received %d requests, want %d", n, tt.sent)
 			}
 		})
+	}
+}
+
+// If an HTTP/2 server resets a request without a body with PROTOCOL_ERROR, net/http alone sends it again on a new connection, without a limit.
+func TestSendsWithoutABodyAreBounded(t *testing.T) {
+	var received atomic.Int64
+	url, c := newFrameServer(t, func(conn io.Writer, stream uint32) {
+		received.Add(1)
+		writeFrame(conn, 3, 0, stream, []byte{0, 0, 0, 1})
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if _, err := c.Do(req); !errors.Is(err, errRepeated) {
+		t.Errorf("%v, want %v", err, errRepeated)
+	}
+	if n := received.Load(); n > maxSends {
+		t.Errorf("the server received %d requests, want at most %d", n, maxSends)
 	}
 }
 

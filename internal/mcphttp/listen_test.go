@@ -6,12 +6,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"mcpauth/internal/httpx"
 	"mcpauth/internal/sse"
 )
 
@@ -54,6 +57,49 @@ func TestListenPauses(t *testing.T) {
 			})
 			if got := listenPauses(t, s, len(tt.want)); !slices.Equal(got, tt.want) {
 				t.Errorf("got %v, expected %v", got, tt.want)
+			}
+		})
+	}
+}
+
+// endingTransport answers with a stream that contains nothing and ends with err after d.
+type endingTransport struct {
+	d   time.Duration
+	err error
+}
+
+func (e *endingTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {eventType}}, Body: e, Request: req}, nil
+}
+
+func (e *endingTransport) Read([]byte) (int, error) {
+	time.Sleep(e.d)
+	return 0, e.err
+}
+
+func (e *endingTransport) Close() error { return nil }
+
+// A server that floods the connection keeps it open for longer than steadyTime. The pauses grow nevertheless.
+func TestListenPausesAfterAFlood(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want []time.Duration
+	}{
+		{httpx.ErrOverhead, []time.Duration{time.Second, 2 * time.Second, 4 * time.Second}},
+		{io.ErrUnexpectedEOF, []time.Duration{time.Second, time.Second, time.Second}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var pauses []time.Duration
+			l := &Link{URL: "https://mcp.test/mcp", HTTP: &http.Client{Transport: &endingTransport{steadyTime + time.Second, tt.err}}}
+			l.Pause = func(_ context.Context, d time.Duration) error {
+				if pauses = append(pauses, d); len(pauses) == len(tt.want) {
+					return errors.New("enough")
+				}
+				return nil
+			}
+			l.Listen(t.Context(), &Session{Version: "2025-11-25", ID: "s"}, func(Message) {}, nil)
+			if !slices.Equal(pauses, tt.want) {
+				t.Errorf("after %v: %v, expected %v", tt.err, pauses, tt.want)
 			}
 		})
 	}

@@ -94,7 +94,7 @@ func (l *Link) readStream(ctx context.Context, s *Session, r Request, res *http.
 			last, failures = e.lastEventID, 0
 		}
 		switch {
-		case errors.Is(e.err, sse.ErrTooLarge):
+		case isTooMuch(e.err):
 			l.setReadError(o, res, e.err)
 			return
 		case !r.IsRequest():
@@ -175,11 +175,11 @@ func (l *Link) Listen(ctx context.Context, s *Session, receive func(Message), op
 			if gap = e.pause; e.lastEventID != "" {
 				last = e.lastEventID
 			}
-			tooLarge := errors.Is(e.err, sse.ErrTooLarge)
-			if e.messages > 0 || time.Since(began) > steadyTime && !tooLarge {
+			tooMuch := isTooMuch(e.err)
+			if e.messages > 0 || time.Since(began) > steadyTime && !tooMuch {
 				failures = -1
 			}
-			if e.polling && !tooLarge {
+			if e.polling && !tooMuch {
 				longest = maxPollGap
 			}
 		case ok:
@@ -200,6 +200,11 @@ func (l *Link) Listen(ctx context.Context, s *Session, receive func(Message), op
 			return Outcome{Kind: Lost, Err: err}
 		}
 	}
+}
+
+// isTooMuch reports whether a stream ended because the server sent more than is allowed.
+func isTooMuch(err error) bool {
+	return errors.Is(err, sse.ErrTooLarge) || errors.Is(err, httpx.ErrOverhead)
 }
 
 // isTemporary reports whether a request that got this status may succeed later.
