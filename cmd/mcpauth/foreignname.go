@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strings"
 	"unicode"
+
+	"mcpauth/internal/httpx"
 )
 
 // templateVariable matches a variable of a URI template. POSIX shells, zsh and fish do not expand it. PowerShell begins another word there.
@@ -41,9 +43,10 @@ func shortName(name string, cells int) string { return cutName(foreignName(name)
 // cutName cuts a result of foreignName. A quoted name keeps its second quotation mark. Otherwise the first mark of the next name would end the
 // quotes, and a shell would run what follows.
 func cutName(name string, cells int) string {
-	cut := shorten(name, cells)
+	bounded := httpx.Text(name, cells) // some letters take no cell
+	cut := shorten(bounded, cells)
 	if mark := shellQuoting().mark; cut != name && strings.HasPrefix(name, mark) {
-		return shorten(name, cells-1) + mark
+		return shorten(bounded, cells-1) + mark
 	}
 	return cut
 }

@@ -241,3 +241,41 @@ func TestNameOfAnUntrustedProject(t *testing.T) {
 	u.must(t, exitDone, "login", "linear")
 	accepted("a trusted project")
 }
+
+// A login of a project with the user's URL takes nothing from the user's login: not the URL, not the answer of a pending login and not the
+// browser of parallel logins. The user can give the name back without a browser.
+func TestProjectBesideAnOwnLogin(t *testing.T) {
+	t.Parallel()
+	u, evil := newUser(t), newEvil(t)
+	u.env = append(u.env, "KEY=canary-key")
+	url := u.good.URL()
+	header := []string{"call", "linear", "whoami", "-H", "X-Key: $KEY"}
+
+	u.project(t, project("linear", url))
+	u.must(t, exitDone, "login", "linear")
+	u.must(t, exitUsage, header...)
+	u.project(t, `{}`)
+	u.must(t, exitDone, "login", url, "--name", "linear", "--if-needed")
+	u.must(t, exitDone, header...)
+
+	u.project(t, project("x", url))
+	u.must(t, exitDone, "call", "x", "whoami")
+	u.project(t, `{}`)
+	if u.must(t, exitDone, "status", url, "--json"); !strings.Contains(u.stdout.String(), `"name": "linear"`) {
+		t.Errorf("the URL selects %s", u.stdout.String())
+	}
+
+	u.must(t, exitDone, "logout", "--all")
+	u.project(t, project("linear", evil.URL()))
+	u.must(t, exitDone, "login", "linear", "--print-url")
+	u.project(t, `{}`)
+	u.must(t, exitDone, "login", url, "--name", "linear", "--print-url")
+	answer, err := (&demo.Browser{}).Redirect(t.Context(), strings.TrimSpace(u.stdout.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.stdin = answer
+	u.must(t, exitUsage, "login", "linear", "--callback-url", "-")
+	u.must(t, exitDone, "login", url, "--callback-url", "-") // as the error says
+	u.must(t, exitDone, header...)
+}

@@ -48,6 +48,15 @@ func TestPastedRows(t *testing.T) {
 	}
 }
 
+// A name of letters that take no cell has a bound too.
+func TestNarrowNames(t *testing.T) {
+	for _, narrow := range []string{"a" + strings.Repeat("\u1161", 500_000), "a b" + strings.Repeat("\u1161", 500_000)} {
+		if got := shortName(narrow, 300); len(got) > 1300 {
+			t.Errorf("%d bytes, beginning with %s", len(got), got[:20])
+		}
+	}
+}
+
 // PowerShell ends a word before { and begins another one after }, which can be a flag.
 func TestBracesForPowerShell(t *testing.T) {
 	for modules, want := range map[string]string{"": "{b}-H.X:@k", "/opt/powershell/Modules": "'{b}-H.X:@k'"} {

@@ -91,11 +91,15 @@ func (p *program) loginByURL(ctx context.Context, word string, n needLevel) (flo
 			return t, err
 		}
 	}
-	stored, _, err := p.findLogins(ctx, t.URL)
+	stored, unfinished, err := p.findLogins(ctx, t.URL)
 	if err != nil && !errors.Is(err, keystore.ErrCorrupt) { // the damaged record may belong to another server; if it belongs to this server, a later step reports the error
 		return t, err
 	}
-	return pickProfile(t, slices.DeleteFunc(stored, func(s flow.Target) bool { return !p.hasToken(ctx, s) }))
+	stored = slices.DeleteFunc(stored, func(s flow.Target) bool { return !p.hasToken(ctx, s) })
+	if n == needPending && len(stored) == 0 {
+		stored = unfinished
+	}
+	return pickProfile(t, stored)
 }
 
 // serverURL checks a URL that the user gave.
@@ -107,8 +111,12 @@ func serverURL(word string) (flow.Target, error) {
 	return t, nil
 }
 
-// pickProfile chooses one of the logins that are stored for a URL.
+// pickProfile chooses one of the logins that are stored for a URL. A login that got its name in a project that the user has not trusted counts
+// only if there is no other login.
 func pickProfile(t flow.Target, stored []flow.Target) (flow.Target, error) {
+	if own := slices.DeleteFunc(slices.Clone(stored), func(s flow.Target) bool { return s.NameOfProject }); len(own) > 0 {
+		stored = own
+	}
 	names := convert(stored, func(s flow.Target) string { return s.Profile })
 	switch {
 	case len(names) == 0 || slices.Contains(names, ""):
@@ -167,6 +175,7 @@ func isUnusable(e config.Entry) bool {
 // serverByEntry returns the server of a configuration entry, or an error if a stored login of the same name has another URL.
 func (p *program) serverByEntry(ctx context.Context, file *config.File, e config.Entry, stored []flow.Target, n needLevel) (server, error) {
 	if len(stored) == 1 && (n == needLogout || n == needStored && e.Skipped == "" && strings.Contains(e.URL, "${")) {
+		stored[0].NameOfProject = stored[0].NameOfProject && e.Found
 		return server{target: stored[0]}, nil // the stored login has the URL, so the entry is not needed
 	}
 	s, err := p.readEntry(ctx, file, e, n)

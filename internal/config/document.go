@@ -127,7 +127,7 @@ func (d *document) readEntry(name string, v hujson.Value) (Entry, error) {
 		}
 	}
 	if name == "" || httpx.LooksLikeFlag(name) || strings.Contains(name, "://") { // on the command line, mcpauth would take such a name for a flag, a URL or a missing argument
-		e.Skipped = "its name is empty, looks like a URL, or has a word that begins with -"
+		e.Skipped = "its name is empty, looks like a URL, or has a word that begins with -, *, ? or ["
 		return e, nil
 	}
 	if strings.ContainsFunc(name, httpx.IsInvisible) || strings.Join(strings.Fields(name), " ") != name { // messages and hints would show the name of another server

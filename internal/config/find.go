@@ -16,7 +16,7 @@ type Places struct {
 	Ignored []Error // existing files that are not read, and the reasons
 }
 
-// maxIgnored is the number of ignored project's files after which Find stops the search.
+// maxIgnored is the number of project's files that cannot be used after which Find ends the search.
 const maxIgnored = 10
 
 const couldHaveWritten = "another user could have written it: "
@@ -39,17 +39,11 @@ func Find(flag, dir, home string, getenv func(string) string) (Places, error) {
 		return Places{Named: path}, nil
 	}
 	var p Places
-	for dir != "" && p.Project == "" && len(p.Ignored) < maxIgnored {
+	for seen := 0; dir != "" && p.Project == "" && seen < maxIgnored; {
 		path := filepath.Join(dir, ".mcp.json")
-		real, outside := Resolve(path, home)
-		if outside != "" {
-			p.Ignored = append(p.Ignored, Error{Path: path, Reason: outside})
-		} else if isFile(real) {
-			if reason := Foreign(path); reason != "" {
-				p.Ignored = append(p.Ignored, Error{Path: path, Reason: couldHaveWritten + reason})
-			} else {
-				p.Project = real
-			}
+		if _, err := os.Lstat(path); err == nil {
+			seen++
+			p.look(path, home)
 		}
 		parent := filepath.Dir(dir)
 		if parent == dir {
@@ -65,6 +59,20 @@ func Find(flag, dir, home string, getenv func(string) string) (Places, error) {
 		return p.withOwn(folder, path)
 	}
 	return p, nil
+}
+
+// look adds a project's file. If the path is a dead link inside the project, or not a file, look adds nothing.
+func (p *Places) look(path, home string) {
+	real, outside := Resolve(path, home)
+	if outside != "" {
+		p.Ignored = append(p.Ignored, Error{Path: path, Reason: outside})
+	} else if isFile(real) {
+		if reason := Foreign(path); reason != "" {
+			p.Ignored = append(p.Ignored, Error{Path: path, Reason: couldHaveWritten + reason})
+		} else {
+			p.Project = real
+		}
+	}
 }
 
 // withOwn adds the user's own file. If the file exists but cannot be used, a project's file could take the names of its servers, so that

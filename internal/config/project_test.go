@@ -115,17 +115,24 @@ func TestGitOfAnotherUser(t *testing.T) {
 
 // A project with a file in each of many folders, none of which is read, costs a few warnings and little time.
 func TestManyIgnoredFiles(t *testing.T) {
-	dir, err := filepath.EvalSymlinks(t.TempDir())
-	for range 100 {
-		dir = filepath.Join(dir, "a")
-		err = errors.Join(err, os.Mkdir(dir, 0o755), os.Symlink("/etc/none", filepath.Join(dir, ".mcp.json")))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := Find("", dir, "", func(string) string { return "" })
-	if err != nil || p.Project != "" || len(p.Ignored) != maxIgnored {
-		t.Errorf("%d ignored files, %v", len(p.Ignored), err)
+	for kind, write := range map[string]func(string) error{
+		"links out of the project": func(path string) error { return os.Symlink("/etc/none", path) },
+		"dead links":               func(path string) error { return os.Symlink("none", path) },
+		"folders":                  func(path string) error { return os.Mkdir(path, 0o755) },
+	} {
+		top, err := filepath.EvalSymlinks(t.TempDir())
+		dir := top
+		for range maxIgnored + 1 {
+			dir = filepath.Join(dir, "a")
+			err = errors.Join(err, os.Mkdir(dir, 0o755), write(filepath.Join(dir, ".mcp.json")))
+		}
+		if err := errors.Join(err, os.WriteFile(filepath.Join(top, ".mcp.json"), []byte("{}"), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		p, err := Find("", dir, "", func(string) string { return "" })
+		if err != nil || p.Project != "" || len(p.Ignored) > maxIgnored {
+			t.Errorf("%s: found %q, %d ignored files, %v", kind, p.Project, len(p.Ignored), err)
+		}
 	}
 }
 

@@ -202,6 +202,9 @@ func (c credential) record() (keystore.Record, error) {
 
 func (c credential) hasToken() bool { return c.Token.AccessToken != "" }
 
+// hasOwnName reports whether a login is stored whose name does not come from an untrusted project's file.
+func (c credential) hasOwnName() bool { return c.Grant != "" && !c.Settings.NameOfProject }
+
 // isRenewable reports whether the credential can be renewed without a browser.
 func (c credential) isRenewable() bool {
 	login := c.renewingLogin()

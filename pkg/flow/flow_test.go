@@ -150,6 +150,29 @@ func TestParallelLoginsAreOne(t *testing.T) {
 	b.counts(t, map[string]int{"login": 1, "registered": 1})
 }
 
+// In an untrusted project, a login waits for another one with the user's own name, and uses it. The name stays the user's.
+func TestOwnLoginServesAProject(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.login(t)
+	before := b.stored(t)
+	b.later(time.Minute)
+	b.login(t)
+	given := b.t.Settings
+	given.NameOfProject = true
+	if !b.c.isServedBy(b.stored(t), before, given, LoginOptions{}, loginReason{}) {
+		t.Error("the login begins again")
+	}
+	b.t.NameOfProject = true
+	if b.login(t); b.stored(t).Settings.NameOfProject {
+		t.Error("the project took the name")
+	}
+	stored := b.stored(t)
+	stored.Settings.NameOfProject = true
+	if b.c.isServedBy(stored, before, b.t.Settings.Without(given), LoginOptions{}, loginReason{}) {
+		t.Error("a login of a project serves the user's own one")
+	}
+}
+
 // If many processes find the same expired credential, they send one refresh, even at a server that punishes reuse.
 func TestParallelRefreshesAreOne(t *testing.T) {
 	b := newBench(t, demo.Options{})

@@ -107,6 +107,9 @@ func (c *Client) loginAlone(k *job, t Target, o LoginOptions, why loginReason) (
 		return credential{}, err
 	}
 	if o.IfNeeded && isLoginNeedless(before, t.Settings, c.now()) {
+		if before.Settings.NameOfProject && !t.NameOfProject { // the user gives the login its name
+			return c.updateCredential(ctx, t, func(cred *credential) { cred.Settings.NameOfProject = false })
+		}
 		return before, nil
 	}
 	if err := c.Store.Writable(ctx, t.key()); err != nil {
@@ -189,6 +192,7 @@ func (o LoginOptions) mergeSettings(cred credential, given Settings, why loginRe
 		given.AssertionDir = workingDir() // only for a given command: a stored command never runs in the working directory of a later login
 	}
 	s := stored.Overlay(given)
+	s.NameOfProject = s.NameOfProject && !cred.hasOwnName()
 	if (s.DPoP == "" || s.DPoP == DPoPAuto) && cred.DPoPKey != nil {
 		s.DPoP = DPoPAlways // do not replace a bound token by a bearer token, which would be usable if stolen
 	}

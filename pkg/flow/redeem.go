@@ -126,9 +126,7 @@ func (c *Client) storeLogin(ctx context.Context, x tokenRequest, tok token.Token
 	cred := x.cred
 	cred.Token, cred.ObtainedAt, cred.Deviations = tok, c.now(), mergeLists(cred.Deviations, x.notes.codes)
 	cred.Token.IDToken = ""
-	if replaced.Grant != "" && !replaced.Settings.NameOfProject {
-		cred.Settings.NameOfProject = false
-	}
+	cred.Settings.NameOfProject = cred.Settings.NameOfProject && !replaced.hasOwnName()
 	if cred.IDP != nil {
 		cred.IDP = cred.IDP.chooseProviderLogin(replaced.IDP)
 	}
