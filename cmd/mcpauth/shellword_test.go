@@ -51,7 +51,7 @@ func TestWindowsWord(t *testing.T) {
 
 // Whatever the word is, nothing in the quoted form is special to either shell.
 func FuzzWindowsWord(f *testing.F) {
-	for _, word := range []string{"a b", `a"b`, "$x", "-a.b", "\u201c", "a=$b", `a b\`, ""} {
+	for _, word := range []string{"a b", `a"b`, "$x", "-a.b", "\u201c", "a=$b", `a b\`, "", "0~", "~x"} {
 		f.Add(word)
 	}
 	f.Fuzz(func(t *testing.T, word string) {
@@ -63,7 +63,7 @@ func FuzzWindowsWord(f *testing.F) {
 		if inner == "" || strings.ContainsAny(inner, "\"%$`!^\n\r\x00\u201c\u201d\u201e") || quoted && strings.HasSuffix(inner, `\`) {
 			t.Errorf("%q: %s", word, got)
 		}
-		if !quoted && (got != inner || strings.ContainsAny(inner, " \t'&|<>;(),{}#*?[]~") || inner[0] == '@') {
+		if !quoted && (got != inner || strings.ContainsAny(inner, " \t'&|<>;(),{}#*?[]") || strings.Contains("@~", inner[:1])) {
 			t.Errorf("%q: %s", word, got)
 		}
 		if inner != word && !strings.HasSuffix(inner, "VALUE") {

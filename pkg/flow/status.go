@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"mcpauth/internal/jsonscan"
 	"mcpauth/pkg/keystore"
 )
 
@@ -172,13 +173,12 @@ func (c *Client) Find(ctx context.Context, nameOrURL string) (logins, unfinished
 		return slices.ContainsFunc(list, func(other Target) bool { return other.key() == t.key() })
 	}
 	for _, e := range entries {
-		var p publicRecord
-		damaged := json.Unmarshal(e.Public, &p) != nil
 		t := targetOf(e)
-		t.NameOfProject = p.NameOfProject
+		field := func(name string) string { return string(jsonscan.Member(e.Public, name)) } // of a publicRecord, much faster than to decode it
 		switch {
 		case nameOrURL == "" || t.Profile != nameOrURL && t.URL != nameOrURL:
-		case e.Key == t.key() && (damaged || p.HasToken || p.Grant != ""):
+		case e.Key == t.key() && (!jsonscan.Valid(e.Public) || field("has_token") == "true" || field("grant") != ""):
+			t.NameOfProject = field("name_of_project") == "true"
 			logins = append(logins, t)
 		case !known(unfinished, t):
 			t.NameOfProject = true
