@@ -79,4 +79,5 @@ const (
 	tokenPath    = "/token"
 	registerPath = "/register"
 	providerPath = "/idp/token"
+	tenantPath   = "/b/" // URLs of another tenant of a host
 )

@@ -64,6 +64,10 @@ func identity() []Attack {
 	iss := func(name, what, value string) Attack {
 		return spoilt("identity", "iss-"+name, what, "authorize:set.iss="+word(value))
 	}
+	const otherTenant = tenantPath + "delete"
+	redirect := func(to string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, to, http.StatusFound) }
+	}
 	return []Attack{
 		spoilt("identity", "resource-foreign", "the resource metadata names another server as the resource", "resource-metadata:set.resource="+word(Evil+"/mcp")),
 		spoilt("identity", "resource-port", "the resource metadata names another port of the same host", "resource-metadata:set.resource="+word(MCP+":8443/mcp")),
@@ -128,6 +132,19 @@ func identity() []Attack {
 		spoilt("identity", "account-unknown", "the server does not name the account", "token:del=id_token"),
 		spoilt("identity", "alias-elsewhere", "the token endpoint for mutual TLS is on another host, to get the user's certificate",
 			"metadata:set.mtls_endpoint_aliases={\"token_endpoint\":"+word(AS2+"/token")+"}"),
+		{Name: "identity/certificate-call", What: "after a login, the MCP server answers a call with 403 and names a URL of another tenant of the authorization server's host as the resource metadata, which would accept the client certificate", Later: true,
+			At: "POST " + mcpPath, Do: func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("WWW-Authenticate", `Bearer error="insufficient_scope", scope="notes:write", resource_metadata="`+AS+otherTenant+`"`)
+				w.WriteHeader(http.StatusForbidden)
+			}},
+		spoilt("identity", "certificate-challenge", "the challenge names a URL of another tenant of the host of the authorization server that the user named, which would accept the client certificate", "mcp:set.resource_metadata="+word(AS+otherTenant)),
+		spoilt("identity", "certificate-neighbour", "the challenge names a URL of another tenant of the MCP server's host, which would accept the client certificate", "mcp:set.resource_metadata="+word(MCP+otherTenant)),
+		{Name: "identity/certificate-redirect", What: "after a login, the resource metadata redirects to a URL of another tenant of the authorization server's host, which would accept the client certificate", Later: true,
+			Set: demo.Settings{PRM: "both"}, At: resourcePath, Do: redirect(AS + otherTenant)},
+		{Name: "identity/certificate-metadata", What: "after a login, the authorization server's metadata redirects to a URL of another tenant of its host, which would accept the client certificate", Later: true,
+			At: serverPath, Do: redirect(AS + otherTenant)},
+		{Name: "identity/certificate-issuer", What: "after a login, the MCP server names another tenant of the authorization server's host as the authorization server, so that this tenant gets a request with the client certificate", Later: true,
+			Words: []string{"resource-metadata:set.authorization_servers=[" + word(AS+otherTenant) + "]"}},
 		spoilt("identity", "issuer-moved", "the resource metadata names the attacker's authorization server instead of the one of --issuer, so that the user pastes a hint which names the attacker's",
 			"resource-metadata:set.authorization_servers=["+word(Evil)+"]"),
 		spoilt("identity", "issuer-foreign", "the authorization server metadata names another issuer", "metadata:set.issuer="+word(Evil)),

@@ -15,7 +15,7 @@ import (
 
 // Leaks describes each request that sends a secret to a server that must not receive it. No server may receive a secret of another server.
 // Not even the MCP server may receive a secret of its authorization server. Leaks also describes each request that presents the user's
-// certificate to a server other than the MCP server and its authorization server.
+// certificate to a server other than the MCP server and its authorization server, or to another tenant of their hosts.
 func (w *World) Leaks() []string {
 	var leaks []string
 	secrets := w.Secrets()
@@ -25,7 +25,7 @@ func (w *World) Leaks() []string {
 		ofProvider = append(w.provider.Secrets(), "demo-cs-idp")
 	}
 	for _, r := range w.Requests() {
-		if r.Shown != "" && (r.Origin != MCP && r.Origin != AS && (r.Origin != AS2 || !moved) || r.URL == providerPath) {
+		if r.Shown != "" && (r.Origin != MCP && r.Origin != AS && (r.Origin != AS2 || !moved) || r.URL == providerPath || strings.Contains(r.URL, tenantPath)) {
 			leaks = append(leaks, fmt.Sprintf("%s %s%s was shown the certificate", r.Method, r.Origin, r.URL))
 		}
 		text := r.URL + "\n" + r.Body

@@ -16,7 +16,7 @@ type Certificate struct {
 }
 
 // Presenting returns a client with a TLS client certificate. If a server requests a certificate, the client presents cert, but only in a
-// request to a URL for which accepts returns true. If c is nil, Presenting uses Default. If c is not nil, c must come from New.
+// request to a URL for which accepts returns true, and never after a redirect. If c is nil, Presenting uses Default. If c is not nil, c must come from New.
 func Presenting(c *http.Client, cert Certificate, accepts func(*url.URL) bool) *http.Client {
 	p := *cmp.Or(c, Default())
 	p.Transport = &certificateTransport{next: p.Transport, cert: cert, accepts: accepts}
@@ -34,7 +34,8 @@ type certificateTransport struct {
 type presentedKey struct{}
 
 func (t *certificateTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.URL.Scheme == "https" && t.accepts(req.URL) {
+	redirected := req.Response != nil // net/http sets Response to the redirect, whose target another tenant of the host may own
+	if req.URL.Scheme == "https" && !redirected && t.accepts(req.URL) {
 		req = req.WithContext(context.WithValue(req.Context(), presentedKey{}, t.cert))
 	}
 	return t.next.RoundTrip(req)

@@ -86,6 +86,9 @@ func TestCertificateStaysWithItsServer(t *testing.T) {
 		if r.URL.Path == "/away" {
 			http.Redirect(w, r, other.URL, http.StatusFound)
 		}
+		if r.URL.Path == "/moved" {
+			http.Redirect(w, r, "/tenant/delete?item=1", http.StatusFound)
+		}
 	})
 	c := trusting(t, home)
 	ann, bob := Presenting(c, clientCertificate(t, "ann"), only(home)), Presenting(c, clientCertificate(t, "bob"), only(home))
@@ -98,6 +101,7 @@ func TestCertificateStaysWithItsServer(t *testing.T) {
 		}{
 			{"ann", ann, "GET", home.URL, "ann"}, {"bob", bob, "GET", home.URL, "bob"}, {"nobody", c, "GET", home.URL, "nothing"},
 			{"ann elsewhere", ann, "GET", other.URL, "nothing"}, {"ann sent elsewhere", ann, "GET", home.URL + "/away", "nothing"},
+			{"ann sent to another tenant", ann, "GET", home.URL + "/moved", "nothing"},
 			{"ann, against all authorities", ann, "POST", home.URL, "ann"}, {"bob, against all authorities", bob, "POST", home.URL, "bob"},
 			{"nobody, against all authorities", c, "POST", home.URL, "nothing"},
 		} {

@@ -893,3 +893,55 @@ func TestReservedIn(t *testing.T) {
 		}
 	}
 }
+
+// roundTrip is a transport that is a function.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// OwnHTTP, which may present a client certificate, sends only requests whose URL Discover derives. A URL that the challenge names, or an issuer
+// that only the MCP server names, may belong to another tenant of the host.
+func TestOwnHTTP(t *testing.T) {
+	as := newSite(t, map[string]string{asPath + "/good": strings.Replace(asm, `"issuer":"ORIGIN"`, `"issuer":"ORIGIN/good"`, 1)})
+	named := func(address string) string { return unauthAt + `Bearer resource_metadata="ORIGIN` + address + `"` }
+	away := strings.Replace(prm, `["ORIGIN"]`, `["`+as.URL+`/good"]`, 1)
+	const own, metadata = prmPath + "/mcp", "GET " + asPath
+	for _, tt := range []struct {
+		name          string
+		pages         map[string]string
+		known         string
+		want, foreign []string // the requests of OwnHTTP and of HTTP
+	}{
+		{"derived", base(), "", []string{"POST /mcp", "GET " + own, metadata}, nil},
+		{"the challenge names the well-known URL", base("/mcp", named(own)), "", []string{"POST /mcp", "GET " + own, metadata}, nil},
+		{"with a final slash", with(map[string]string{own + "/": prm, asPath: asm}, "/mcp", named(own+"/")), "", []string{"POST /mcp", "GET " + own + "/", metadata}, nil},
+		{"the challenge names the root", with(map[string]string{prmPath: prm, asPath: asm}, "/mcp", named(prmPath)), "", []string{"POST /mcp", "GET " + prmPath, metadata}, nil},
+		{"the challenge names another URL", base("/mcp", named("/b/delete?item=1")), "", []string{"POST /mcp", "GET " + own, metadata}, []string{"GET /b/delete?item=1"}},
+		{"below the server", base("/mcp", named("/mcp/delete")), "", []string{"POST /mcp", "GET " + own, metadata}, []string{"GET /mcp/delete"}},
+		{"a query that is not the server's", base("/mcp", named(own+"?delete=1")), "", []string{"POST /mcp", "GET " + own, metadata}, []string{"GET " + own + "?delete=1"}},
+		{"the well-known URL of another tenant", base("/mcp", named(prmPath+"/b")), "", []string{"POST /mcp", "GET " + own, metadata}, []string{"GET " + prmPath + "/b"}},
+		{"dots", base("/mcp", named(own+"/../../../b")), "", []string{"POST /mcp", "GET " + own, metadata}, []string{"GET " + own + "/../../../b"}},
+		{"after a redirect", with(map[string]string{"/mcp": elsewhere + "/mcp/v2", "/mcp/v2": named(own + "/v2"), own + "/v2": prm, asPath: asm}), "",
+			[]string{"POST /mcp", "POST /mcp/v2", "GET " + own + "/v2", metadata}, nil},
+		{"an issuer elsewhere", base(own, away), "", []string{"POST /mcp", "GET " + own}, []string{metadata + "/good"}},
+		{"a known issuer", base(own, away), as.URL + "/good", []string{"POST /mcp", "GET " + own, metadata + "/good"}, nil},
+		{"another tenant of a known issuer's host", base(own, away), as.URL + "/b", []string{"POST /mcp", "GET " + own}, []string{metadata + "/good"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newSite(t, tt.pages)
+			var asked [2][]string
+			client := func(i int) *http.Client {
+				return &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+					asked[i] = append(asked[i], r.Method+" "+r.URL.RequestURI())
+					return http.DefaultTransport.RoundTrip(r)
+				})}
+			}
+			if _, err := discover(t, s, Options{OwnHTTP: client(0), HTTP: client(1), KnownIssuers: []string{"", tt.known}}); err != nil {
+				t.Error(err)
+			}
+			if !slices.Equal(asked[0], tt.want) || !slices.Equal(asked[1], tt.foreign) {
+				t.Errorf("OwnHTTP sent %q, HTTP sent %q", asked[0], asked[1])
+			}
+		})
+	}
+}

@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,8 +18,10 @@ import (
 )
 
 // fetchDocument requests a metadata document and decodes it into v. A member of the wrong type counts as absent. If a required member has
-// the wrong type, the document is not used. If found is false, the recorded attempt states the reason.
-func (f *finder) fetchDocument(ctx context.Context, stage, address string, v any, required ...string) (found bool, err error) {
+// the wrong type, the document is not used. If found is false, the recorded attempt states the reason. If own is true, Options.OwnHTTP sends
+// the request. The parameter own must be false for a URL that the MCP server chose, because OwnHTTP may present the user's certificate, and
+// because another tenant of a known host may own such a URL.
+func (f *finder) fetchDocument(ctx context.Context, own bool, stage, address string, v any, required ...string) (found bool, err error) {
 	a := Attempt{Stage: stage, Method: http.MethodGet, URL: address}
 	defer func() { f.r.Attempts = append(f.r.Attempts, a) }()
 	u, err := httpx.Check(address, f.local)
@@ -32,7 +35,11 @@ func (f *finder) fetchDocument(ctx context.Context, stage, address string, v any
 	}
 	maps.Copy(req.Header, f.header)
 	req.Header.Set("Accept", "application/json")
-	res, err := httpx.Do(f.o.HTTP, req)
+	hc := f.o.HTTP
+	if own {
+		hc = cmp.Or(f.o.OwnHTTP, hc)
+	}
+	res, err := httpx.Do(hc, req)
 	if res != nil {
 		a.Status = res.StatusCode
 	}

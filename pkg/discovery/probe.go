@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -115,7 +116,7 @@ func (f *finder) sendProbeBy(ctx context.Context, method string, body []byte) (*
 		req.Header.Set("Mcp-Method", "server/discover")
 	}
 	var seen connectionRecorder
-	res, err := httpx.DoHeader(httpx.NoRedirects(f.o.HTTP), req.WithContext(seen.traceConnection(ctx, req)))
+	res, err := httpx.DoHeader(httpx.NoRedirects(cmp.Or(f.o.OwnHTTP, f.o.HTTP)), req.WithContext(seen.traceConnection(ctx, req)))
 	if f.r.Connection == nil { // a later request may reuse the connection and record less
 		f.r.Connection = seen.connection()
 	}

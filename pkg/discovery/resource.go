@@ -80,7 +80,8 @@ func (f *finder) resourceAddresses() []string {
 
 func (f *finder) fetchResourceAt(ctx context.Context, address string) (bool, error) {
 	var m ResourceMetadata
-	found, err := f.fetchDocument(ctx, stageResource, address, &m, "resource")
+	own := f.isOwnWellKnown(address) || slices.Contains(f.resourceAddresses(), address)
+	found, err := f.fetchDocument(ctx, own, stageResource, address, &m, "resource")
 	if !found || err != nil {
 		return false, err
 	}

@@ -112,9 +112,10 @@ func (f *finder) fetchMetadataOf(ctx context.Context, issuer string) (bool, erro
 	if err != nil {
 		return false, &Error{Stage: stageMetadata, URL: httpx.Text(issuer, 200), Reason: err.Error(), Err: err}
 	}
+	known := slices.ContainsFunc(f.o.KnownIssuers, func(s string) bool { return SameIssuer(s, issuer) }) || f.server != nil && httpx.SameOrigin(u, f.server)
 	for _, address := range metadataAddresses(u) {
 		var m ServerMetadata
-		found, err := f.fetchDocument(ctx, stageMetadata, address, &m, "issuer", "token_endpoint")
+		found, err := f.fetchDocument(ctx, known, stageMetadata, address, &m, "issuer", "token_endpoint")
 		if err != nil {
 			return false, err
 		}

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -146,5 +147,40 @@ func TestCertificateIsRenewed(t *testing.T) {
 	}
 	if _, err := b.c.Refresh(context.Background(), Target{URL: b.t.URL}, 0); err != nil {
 		t.Error(err)
+	}
+}
+
+// Neither a URL that the challenge names nor the target of a redirect gets the certificate, because it may belong to another tenant of the host.
+// If the login needs no such URL, it succeeds.
+func TestCertificateAtForeignURLs(t *testing.T) {
+	b, _ := newMutualBench(t)
+	shown := func() (paths []string) {
+		for _, e := range b.Requests("other") {
+			paths = append(paths, e.Path+" "+e.Shown)
+		}
+		return paths
+	}
+	b.t.Issuer = b.Issuer()
+	b.set(t, `mcp:set.resource_metadata="`+b.Issuer()+`/b/challenge"`)
+	b.login(t)
+	b.set(t, "token_path=moved/token")
+	b.set(t, "asm=all")
+	b.set(t, "metadata:n=1,status=302,to="+b.Issuer()+"/b/renewal")
+	if _, err := b.c.Refresh(context.Background(), b.t, 0); err != nil {
+		t.Error(err)
+	}
+	if got := shown(); !slices.Equal(got, []string{"/b/challenge ", "/b/renewal "}) {
+		t.Errorf("the other tenant got %q", got)
+	}
+
+	b.set(t, `mcp:set.resource_metadata="`+b.Origin()+`/b/challenge"`) // this port requires a certificate
+	b.login(t)
+	b.set(t, "resource-metadata:status=404")
+	d, err := b.c.Discover(context.Background(), b.t, LoginOptions{})
+	if want := b.Origin() + "/b/challenge: no answer: remote error: tls: certificate required"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	if got := d.Attempts[1].Meaning; !strings.Contains(got, "only at well-known URLs of known servers") {
+		t.Errorf("discover says %q", got)
 	}
 }

@@ -104,7 +104,8 @@ var grantTypes = map[Grant]string{
 
 // runDiscovery runs the discovery of a login. If the caller has already received a response, challenges are the challenges of this
 // response. knownIssuer is the issuer of the stored login. The MCP server, the known issuer and the issuer that the user named receive the
-// client certificate. An authorization server that only the MCP server or a project's file names does not receive the client certificate.
+// client certificate, but only at URLs that package discovery derives. An authorization server that only the MCP server or a project's file
+// names does not receive the client certificate.
 func (c *Client) runDiscovery(ctx context.Context, t Target, knownIssuer string, challenges []discovery.Challenge) (*discovery.Result, error) {
 	known := []string{t.URL, knownIssuer}
 	if !t.IssuerOfProject {
@@ -114,8 +115,8 @@ func (c *Client) runDiscovery(ctx context.Context, t Target, knownIssuer string,
 	if err != nil {
 		return nil, err
 	}
-	found, err := discovery.Discover(ctx, t.URL, discovery.Options{HTTP: hc, Header: t.Header, Challenges: challenges, Issuer: t.Issuer,
-		AssumePKCES256: t.AssumePKCES256, IgnorePKCE: t.grantOrDefault() != GrantCode, Strict: t.Strict})
+	found, err := discovery.Discover(ctx, t.URL, discovery.Options{HTTP: c.clientFor(t, c.HTTP), OwnHTTP: hc, KnownIssuers: known[1:],
+		Header: t.Header, Challenges: challenges, Issuer: t.Issuer, AssumePKCES256: t.AssumePKCES256, IgnorePKCE: t.grantOrDefault() != GrantCode, Strict: t.Strict})
 	if found != nil && t.CertFile != "" {
 		found.Server = found.Server.MutualTLS()
 	}
