@@ -300,7 +300,7 @@ func fates() map[string]fate {
 		"token/reflected-task":          after(exitNetwork, "taskId contains the access token"),
 		"token/reflected-task-status":   after(exitNetwork, `task of status "\[redacted\]"`),
 		"token/reflected-task-key":      {exit: exitNetwork, says: "key contains the access token", args: []string{"call", "SERVER", "report", "ask=true", "pages=1"}, good: true},
-		"token/reflected-link":          after(exitDone, `block 2: resource_link \[redacted\]: x:\[redacted\]`),
+		"token/reflected-link":          after(exitDone, `block 2: resource_link '\[redacted\]': 'x:\[redacted\]'`),
 		"token/reflected-cut":           {exit: exitDone, says: `resource_link q{88}\[redacted\]`, good: true, args: slices.Concat(call, []string{"-H", "X-Key: $USER_KEY"})},
 		"token/reflected-metadata":      {exit: exitSecurity, says: `resource is "https://mcp.attack.example/\[redacted\]`, args: []string{"login", "SERVER", "-H", "X-Key: $USER_KEY"}},
 		"token/reflected-key-challenge": {exit: exitAuth, says: "scope|403", args: slices.Concat(call, []string{"-H", "X-Key: $USER_KEY"}), good: true},

@@ -108,7 +108,7 @@ func TestTrustShowsAll(t *testing.T) {
 	t.Parallel()
 	u := newUser(t)
 	long := strings.Repeat("${PADDING_PADDING}", 100) + "${LAST}"
-	u.project(t, `{"mcpServers":{"a b uses: no variables, files or auth":{"url":"https://x/\n  uses: no variables, files or auth","headers":{"X":"`+long+`"},
+	u.project(t, `{"mcpServers":{"a b uses: no variables, files or auth":{"url":"https://x/","headers":{"X":"`+long+`"},
 		"auth":{"assertionFile":"x\n  uses: no variables, files or auth"}}}}`)
 	u.must(t, exitDone, "trust")
 	if s := u.stdout.String(); strings.Count(s, "\n") != 3 || strings.Contains(s, "\n  uses: nothing") || !strings.Contains(s, "LAST, PADDING_PADDING") {
@@ -161,9 +161,9 @@ func TestTrustQuotesItems(t *testing.T) {
 	}
 	for _, blank := range []string{" ", "\u2800", "\u3164", "\u00a0"} {
 		forged := strings.Repeat(blank, 80) + "uses: no variables, files, headers or auth"
-		u.project(t, `{"mcpServers":{"n; uses: nothing":{"url":"https://x${P:-/`+forged+`}","auth":{"clientId":"c","clientKey":"k`+forged+`"}}}}`)
+		u.project(t, `{"mcpServers":{"n; uses: nothing":{"url":"https://x${P:-/,uses}","auth":{"clientId":"c","clientKey":"k`+forged+`"}}}}`)
 		u.must(t, exitDone, "trust")
-		if s, want := u.stdout.String(), foreignName("n; uses: nothing")+"\n  address: "+foreignName("https://x${P:-/ uses: no variables, files, headers or auth}")+"\n"+
+		if s, want := u.stdout.String(), foreignName("n; uses: nothing")+"\n  address: "+foreignName("https://x${P:-/,uses}")+"\n"+
 			"  uses: variables P; auth clientId, clientKey; files "+foreignName("k uses: no variables, files, headers or auth")+" -> "+foreignName(home+"/k uses: no variables, files, headers or auth")+"\n"; s != want {
 			t.Errorf("stdout: %q, want %q", s, want)
 		}

@@ -4,11 +4,13 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"os/exec"
 	"strings"
 	"testing"
 
 	"mcpauth/internal/toolargs"
+	"mcpauth/pkg/mcpclient"
 )
 
 // A name that a stranger chose is data for a shell. A user can paste it as an argument, and the shell neither expands a variable nor runs a
@@ -63,6 +65,30 @@ func TestBracesForPowerShell(t *testing.T) {
 		t.Setenv("PSModulePath", modules)
 		if got := foreignName("{b}-H.X:@k"); got != want {
 			t.Errorf("with PSModulePath=%q: %s, want %s", modules, got, want)
+		}
+	}
+}
+
+// Texts of a schema and of a result, in lines for people, are data for a shell too.
+func TestPastedTexts(t *testing.T) {
+	t.Setenv("PSModulePath", "")
+	evil := "notes://x/$(echo canary" + "0123)"
+	raw, err := json.Marshal(evil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, stderr := testProgram(), &strings.Builder{}
+	p.out.stderr = stderr
+	link := mcpclient.Block{Type: "resource_link", Name: evil, URI: evil, MIMEType: evil}
+	if err := (&printer{program: p, clean: (&mcpclient.Client{}).Clean}).saveBlocks(mcpclient.Result{Content: []mcpclient.Block{link}}, "t"); err != nil {
+		t.Fatal(err)
+	}
+	values := argumentLine(toolargs.Property{Name: "mode", Types: "string", Default: raw, Enum: []json.RawMessage{raw, json.RawMessage(`["$(echo canary0123)"]`), json.RawMessage("7")}})
+	values = strings.TrimSuffix(strings.Replace(values, " (", " ", 1), ")") // a shell cannot read our own brackets
+	for _, text := range []string{strings.TrimSpace(stderr.String()), values} {
+		out, err := exec.Command("sh", "-c", "printf '%s\n' "+text).CombinedOutput()
+		if s := strings.ReplaceAll(string(out), "echo canary", ""); strings.Contains(s, "canary0123") {
+			t.Errorf("%s is read as %q, %v", text, out, err)
 		}
 	}
 }

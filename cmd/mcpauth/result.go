@@ -8,7 +8,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"mcpauth/internal/httpx"
 	"mcpauth/pkg/flow"
 	"mcpauth/pkg/mcpclient"
 )
@@ -156,7 +155,7 @@ func (p *printer) saveBlocks(r mcpclient.Result, tool string) error {
 		case b.Broken != nil:
 			failed = cmp.Or(failed, p.brokenBlockError(b, i+1))
 		case b.Type == "resource_link":
-			notes.print("block %d: %s: %s", i+1, describeBlock(b, p.clean), p.clean(b.URI))
+			notes.print("block %d: %s: %s", i+1, describeBlock(b, p.clean), shortName(p.clean(b.URI), 3000))
 		case p.dir == nil:
 			notes.print("block %d: %s, %d bytes: --save-dir DIR saves it", i+1, describeBlock(b, p.clean), len(data))
 		default:
@@ -192,14 +191,14 @@ func (n *noteList) end(elements string) {
 	}
 }
 
-// describeBlock returns the type, the media type and the name of a block. clean removes secrets. clean gets the whole text, because it
-// recognizes some secrets only if they are complete.
+// describeBlock returns the type, the media type and the name of a block, each like the name of a stranger. clean removes secrets. clean gets
+// the whole text, because it recognizes some secrets only if they are complete.
 func describeBlock(b mcpclient.Block, clean func(string) string) string {
-	words := []string{b.Type}
-	for _, s := range []string{b.MIMEType, b.Name} {
+	var words []string
+	for _, s := range []string{b.Type, b.MIMEType, b.Name} {
 		if s != "" {
-			words = append(words, s)
+			words = append(words, shortName(clean(s), 80))
 		}
 	}
-	return httpx.Text(clean(strings.Join(words, " ")), 120)
+	return strings.Join(words, " ")
 }

@@ -53,16 +53,20 @@ func argumentLine(a toolargs.Property) string {
 		words = append(words, "required")
 	}
 	if len(a.Default) > 0 {
-		words = append(words, "default "+shortJSON(a.Default))
+		words = append(words, "default "+shownValue(a.Default))
 	}
 	if len(a.Enum) > 0 {
-		words = append(words, "one of "+strings.Join(convert(a.Enum, shortJSON), " "))
+		words = append(words, "one of "+strings.Join(convert(a.Enum, shownValue), " "))
 	}
 	return shortName(a.Name, 200) + " " + httpx.Text("("+strings.Join(words, ", ")+")", 300)
 }
 
-// shortJSON cuts a value to 300 bytes, because many arguments may refer to the same large value.
-func shortJSON(raw json.RawMessage) string { return string(raw[:min(len(raw), 300)]) }
+// shownValue returns a value like the name of a stranger, cut to 300 bytes, because many arguments may refer to the same large value.
+func shownValue(raw json.RawMessage) string {
+	text := string(raw[:min(len(raw), 300)])
+	_ = json.Unmarshal(raw[:len(text)], &text) // only a string, which is shown without its own quotation marks
+	return shortName(text, 300)
+}
 
 // argumentExample returns a value that the argument allows.
 func argumentExample(a toolargs.Property) exampleValue {

@@ -241,7 +241,7 @@ func TestLocalProgramsAreSkipped(t *testing.T) {
 // Entries whose name would be a flag, a URL or nothing on a command line are skipped. A hint with such a name could be dangerous: "mcpauth
 // logout --all" logs out of all servers.
 func TestNamesThatAreNoNames(t *testing.T) {
-	for _, name := range []string{"--all", "-q", "a --config=evil.json", "a ?-config=evil.json", "*", "[a-]-q", "a \"-q", "", "https://mcp.example/mcp", "z\x00pending:x", "z\u200b", "z\u3164", "z\ufe0f", "z\u034f", "z\U000e0100", "z\u17b5", "z ", " z", "y  z", "z\U00013441", "z\u00a0", "\u202ez"} {
+	for _, name := range []string{"--all", "-q", "a --config=evil.json", "a ?-config=evil.json", "a @(-)-config=evil.json", "a x=@.env", "*", "[a-]-q", "a \"-q", "", "https://mcp.example/mcp", "z\x00pending:x", "z\u200b", "z\u3164", "z\ufe0f", "z\u034f", "z\U000e0100", "z\u17b5", "z ", " z", "y  z", "z\U00013441", "z\u00a0", "\u202ez"} {
 		text, err1 := json.Marshal(map[string]any{"mcpServers": map[string]any{name: map[string]string{"url": "https://x"}}})
 		f, err2 := parse("f", text)
 		if err := errors.Join(err1, err2); err != nil {
@@ -249,6 +249,20 @@ func TestNamesThatAreNoNames(t *testing.T) {
 		}
 		if len(f.Names()) != 0 || !strings.Contains(f.Servers[name].Skipped, "its name") {
 			t.Errorf("%q is used", name)
+		}
+	}
+}
+
+// A command lists the URLs of all entries. A script that passes such a URL on must not pass a flag.
+func TestURLsThatAreNoURLs(t *testing.T) {
+	for url, used := range map[string]bool{"https://x/EVIL --header=X-Key:@id_rsa": false, "--all": false, "https://x/\u200b": false, "*": false, "https://x/mcp?user=@me": true, "${BASE}/mcp": true, "http://localhost:1/mcp": true} {
+		text, err1 := json.Marshal(map[string]any{"mcpServers": map[string]any{"x": map[string]string{"url": url}}})
+		f, err2 := parse("f", text)
+		if err := errors.Join(err1, err2); err != nil {
+			t.Fatal(err)
+		}
+		if (len(f.Names()) == 1) != used {
+			t.Errorf("%q: %+v", url, f.Servers["x"])
 		}
 	}
 }

@@ -47,15 +47,16 @@ func IsInvisible(r rune) bool {
 		r == '\U00016fe4'
 }
 
-// LooksLikeFlag reports whether a command could read a name of a stranger, or a word of it, as a flag. A flag such as --header=NAME:@FILE sends
-// a file to the server, and a user may copy the name from a list, or a script may pass it on. Shells and xargs can split the name at blanks and
-// remove quotation marks and backslashes. The tables leave out invisible characters. A shell can also replace a word that begins with a wildcard
-// by the name of a file, which can be a flag.
-func LooksLikeFlag(name string) bool {
+// HidesArgument reports whether a command could read a stranger's name, or a word of it, as another argument: as a flag, or as NAME=@FILE. Both can
+// send a file to the server, and a user may copy the name from a list, or a script may pass it on. Shells and xargs can split the name at blanks,
+// remove quotation marks and backslashes, and replace a word that begins with a wildcard by the name of a file. The tables leave out invisible
+// characters.
+func HidesArgument(name string) bool {
 	words := strings.FieldsFunc(name, func(r rune) bool { return IsBlank(r) || IsInvisible(r) })
 	return strings.HasPrefix(name, "-") || slices.ContainsFunc(words, func(word string) bool {
 		word = strings.TrimLeft(word, `"'\`)
-		return word != "" && (strings.ContainsRune("*?[", rune(word[0])) || len(word) > 1 && word[0] == '-')
+		isWildcard := strings.IndexAny(word, "*?[") == 0 || strings.IndexAny(word, "@+!") == 0 && strings.HasPrefix(word[1:], "(")
+		return isWildcard || len(word) > 1 && word[0] == '-' || strings.Contains(word, "=@")
 	})
 }
 

@@ -342,7 +342,7 @@ func (c *Client) KnownTools() []Tool {
 	var out []Tool
 	if list := decodeCache(data, c.URL, c.clock()).list; list != nil {
 		for _, def := range list.defs {
-			if tool := parseTool(def); !httpx.LooksLikeFlag(tool.Name) {
+			if tool := parseTool(def); !httpx.HidesArgument(tool.Name) {
 				out = append(out, tool)
 			}
 		}

@@ -32,5 +32,5 @@ func (o *omissions) end() {
 
 // withoutFlags returns the names that no command could read as a flag.
 func withoutFlags(names []string) []string {
-	return slices.DeleteFunc(slices.Clone(names), httpx.LooksLikeFlag)
+	return slices.DeleteFunc(slices.Clone(names), httpx.HidesArgument)
 }

@@ -16,7 +16,7 @@ func TestFlagsAreNoNames(t *testing.T) {
 		flag bool
 	}{
 		{"--header=X-Key:$KEY", true}, {"-v", true}, {"-", true}, {"list --header=X-Key:@id_rsa", true}, {"list\n-v", true},
-		{" -v", true}, {"\u200b--header=X-Key:@id_rsa", true}, {"\u3164-v", true}, {`"--header=X-Key:@id_rsa"`, true}, {`\-v`, true}, {"x '-v'", true}, {"x ?-header=evil", true}, {"*", true}, {"[-]v", true},
+		{" -v", true}, {"\u200b--header=X-Key:@id_rsa", true}, {"\u3164-v", true}, {`"--header=X-Key:@id_rsa"`, true}, {`\-v`, true}, {"x '-v'", true}, {"x ?-header=evil", true}, {"*", true}, {"t x=@/home/u/.ssh/id_rsa", true}, {"x=@.env", true}, {"x:=@.env", true}, {"a @(-)-v", true}, {"+(-)v", true}, {"@scope/name", false}, {"a = b", false}, {"!x", false}, {"[-]v", true},
 		{"read-file", false}, {"read--file", false}, {"Review - a short one", false}, {"notes://a-b/-c", false}, {"it's-x", false}, {"notes://x?y=*", false}, {"", false},
 	} {
 		entry := func(key string) string { return `{"` + key + `":` + string(jsonscan.Quote(tt.name)) + `}` }

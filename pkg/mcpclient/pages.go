@@ -125,7 +125,7 @@ func (c *Client) fetchList(ctx context.Context, l listSpec) ([]json.RawMessage, 
 			name := jsonscan.Unquote(jsonscan.Member(e, l.key))
 			switch {
 			case seen[name]:
-			case httpx.LooksLikeFlag(name):
+			case httpx.HidesArgument(name):
 				omitted.add(name, func() string { return "a word of its " + l.key + " begins with -" })
 			default:
 				entries = append(entries, e)

@@ -114,6 +114,7 @@ func TestResultTypes(t *testing.T) {
 		{"SEP-2663: a task without an id", `{"resultType":"task"}`, "a task that has no taskId"},
 		{"SEP-2663: a task whose id is a flag", `{"resultType":"task","taskId":"--help","status":"working"}`, "taskId is not one word"},
 		{"SEP-2663: a task whose id begins a line", `{"resultType":"task","taskId":"t1\nmcpauth: done","status":"working"}`, "taskId is not one word"},
+		{"SEP-2663: a task whose id is a wildcard", `{"resultType":"task","taskId":"[-q]*","status":"working"}`, "taskId is not one word"},
 		{"SEP-2663: a task whose id is two words", `{"resultType":"task","taskId":"t1 --help","status":"working"}`, "taskId is not one word"},
 		{"Result Types: not a string", `{"resultType":7}`, "the result is of type 7"},
 		{"MRTR: neither questions nor a state", `{"resultType":"input_required"}`, "requests input, but contains neither inputRequests nor requestState"},

@@ -64,7 +64,7 @@ func (c *Client) Tools(ctx context.Context) (ToolList, error) {
 	defer omitted.end()
 	for _, t := range list.defs {
 		tool := parseTool(t)
-		if httpx.LooksLikeFlag(tool.Name) {
+		if httpx.HidesArgument(tool.Name) {
 			omitted.add(tool.Name, func() string { return "a word of its name begins with -" })
 			continue
 		}
