@@ -31,7 +31,7 @@ resource metadata
 login would
   grant     jwt_bearer; also offered: --grant authorization_code
   client    none: the assertion is enough
-  scopes    a b]0;x
+  scopes    a ` + foreignName("b]0;x") + `
   resource  not sent
   tokens    bound to a key (DPoP)
 `

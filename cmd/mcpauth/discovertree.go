@@ -42,7 +42,7 @@ func discoveryTree(d flow.Discovery, colour bool) string {
 			came = fmt.Sprint(a.Status, " ", came)
 		}
 		b.writeLine(map[bool]string{true: "ok", false: "no"}[a.OK], a.Method+" "+a.URL)
-		b.writeLine("", came+": "+a.Meaning)
+		b.writeLine("", quotedForShell(came+": "+a.Meaning))
 	}
 	if len(d.Checks) > 0 {
 		b.writeHeading("checks")
@@ -52,7 +52,7 @@ func discoveryTree(d flow.Discovery, colour bool) string {
 		if c.Section != "" {
 			words += " (" + c.Section + ")"
 		}
-		b.writeLine(string(c.State), words)
+		b.writeLine(string(c.State), quotedForShell(words))
 	}
 	if d.Plan != nil {
 		b.writeHeading("login would")
@@ -113,7 +113,7 @@ func (b *treeWriter) writePlan(d flow.Discovery) {
 	for _, l := range []struct{ what, text string }{
 		{"grant", string(p.Grant) + otherGrants(d.Grants, p.Grant)},
 		{"client", describeClient(d)},
-		{"scopes", cmp.Or(strings.Join(p.Scopes, " "), "not requested: the server chooses")},
+		{"scopes", cmp.Or(strings.Join(convert(p.Scopes, foreignName), " "), "not requested: the server chooses")},
 		{"resource", cmp.Or(p.Resource, "not sent")},
 		{"tokens", map[bool]string{true: "bound to a key (DPoP)", false: "bearer tokens"}[p.DPoP]},
 		{"callback", p.RedirectURI + map[bool]string{true: " on a free port"}[strings.HasSuffix(p.RedirectURI, "://127.0.0.1/callback") || strings.HasSuffix(p.RedirectURI, "://localhost/callback")]},

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -40,15 +41,32 @@ func foreignName(name string) string {
 // shortName is foreignName, cut to a width in terminal cells.
 func shortName(name string, cells int) string { return cutName(foreignName(name), cells) }
 
-// cutName cuts a result of foreignName. A quoted name keeps its second quotation mark. Otherwise the first mark of the next name would end the
-// quotes, and a shell would run what follows.
+// cutName cuts a result of foreignName, or several of them. A quoted name keeps its second quotation mark. Otherwise the first mark of the next
+// name would end the quotes, and a shell would run what follows.
 func cutName(name string, cells int) string {
 	bounded := httpx.Text(name, cells) // some letters take no cell
 	cut := shorten(bounded, cells)
-	if mark := shellQuoting().mark; cut != name && strings.HasPrefix(name, mark) {
-		return shorten(bounded, cells-1) + mark
+	isOpen := func() bool { return strings.Count(cut, shellQuoting().mark)%2 != 0 }
+	if cut != name && isOpen() {
+		if cut = shorten(bounded, cells-1); isOpen() {
+			cut += shellQuoting().mark
+		}
 	}
 	return cut
+}
+
+// quotedText matches a text in the quotation marks of Go.
+var quotedText = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
+
+// quotedForShell returns a message in which each quoted text that a shell would expand has the quotes of foreignName.
+func quotedForShell(message string) string {
+	return quotedText.ReplaceAllStringFunc(message, func(quoted string) string {
+		text, err := strconv.Unquote(quoted)
+		if err != nil || !strings.ContainsAny(text, "$`!") {
+			return quoted
+		}
+		return foreignName(text)
+	})
 }
 
 // writtenValue is foreignName for a value of a project's file that may contain variables. Variables alone need no quotes, because the user

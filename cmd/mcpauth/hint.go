@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -178,10 +179,15 @@ func hintFrom[E error](hint func(hintInput, E) string) func(hintInput) string {
 	}
 }
 
+// argumentHint suggests a similar tool, argument or value. The user will type it as the hint shows it. So the hint contains no name of an
+// argument such as x=@FILE, and a value only with its name.
 func argumentHint(a hintInput, e *mcpclient.ArgumentError) string {
 	switch {
-	case e.Nearest != "":
+	case e.Nearest != "" && (e.Argument == "" || plainName(e.Nearest)):
 		return "did you mean " + dataWord(e.Nearest) + "?"
+	case e.NearestValue != "" && plainName(e.Argument):
+		value, _ := json.Marshal(e.NearestValue)
+		return "did you mean " + exampleValue{e.Argument, value}.typedForm() + "?"
 	case e.Argument == "":
 		return "mcpauth tools " + a.server + a.globalFlags() + " lists the tools"
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -21,6 +22,7 @@ import (
 	"time"
 
 	"mcpauth/internal/demo"
+	"mcpauth/internal/toolargs"
 	"mcpauth/pkg/discovery"
 	"mcpauth/pkg/flow"
 	"mcpauth/pkg/mcpclient"
@@ -700,6 +702,37 @@ func TestHintsAreShort(t *testing.T) {
 	long := strings.Repeat("https://example.com/auth/scope ", 20) + "end" // a real server has lists of scopes that long
 	if got := scopeHint(a, &flow.ScopeError{Scopes: strings.Fields(long)}); !strings.HasSuffix(got, " --scope "+shellWord(long)) {
 		t.Error(got)
+	}
+}
+
+// An argument or a value that a hint suggests is no file, flag or other argument if the user types it as the hint says.
+func TestNearestArgument(t *testing.T) {
+	const lists = "mcpauth tools s t lists its arguments"
+	for _, test := range []struct{ schema, word, want string }{
+		{`{"properties":{"config":{}}}`, "confg=x", "did you mean config?"},
+		{`{"properties":{"a":{"type":"object","properties":{"size":{}}}}}`, "a.siez=x", "did you mean a.size?"},
+		{`{"properties":{"config=@.env":{}}}`, "config=prod", lists},
+		{`{"properties":{"config:=@.env":{}}}`, "config=prod", lists},
+		{`{"properties":{"cfg:":{}}}`, "cfg=x", lists},
+		{`{"properties":{"--cfg":{}}}`, "-cfg=x", lists},
+		{`{"properties":{"cfg $(id)":{}}}`, "cfg=x", lists},
+		{`{"properties":{"mode":{"enum":["prod"]}}}`, "mode=prd", "did you mean mode=prod?"},
+		{`{"properties":{"mode":{"enum":["all days"]}}}`, "mode=alldays", "did you mean " + shellWord("mode=all days") + "?"},
+		{`{"properties":{"mode":{"enum":["@.env","prod"]}}}`, "mode=.env", "did you mean " + shellWord(`mode:="@.env"`) + "?"},
+		{`{"properties":{"mode":{"enum":["-env"]}}}`, "mode=env", "did you mean mode=-env?"},
+		{`{"properties":{"mode x":{"enum":["prod"]}}}`, "mode x=prd", lists},
+	} {
+		name, value, _ := strings.Cut(test.word, "=")
+		schema := toolargs.Parse(json.RawMessage(strings.Replace(test.schema, "{", `{"additionalProperties":false,`, 1)))
+		_, err := toolargs.Arguments{Args: []toolargs.Arg{{Name: name, Value: value}}}.Build(schema, true)
+		bad, ok := errors.AsType[*toolargs.Error](err)
+		if !ok {
+			t.Fatal(test.word, err)
+		}
+		a := &mcpclient.ArgumentError{Tool: "t", Argument: bad.Argument, Nearest: bad.Nearest, NearestValue: bad.NearestValue}
+		if got := argumentHint(hintInput{server: "s"}, a); got != test.want {
+			t.Errorf("%s, %s: got %s, want %s", test.schema, test.word, got, test.want)
+		}
 	}
 }
 

@@ -5,11 +5,14 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os/exec"
 	"strings"
 	"testing"
 
 	"mcpauth/internal/toolargs"
+	"mcpauth/pkg/discovery"
+	"mcpauth/pkg/flow"
 	"mcpauth/pkg/mcpclient"
 )
 
@@ -47,6 +50,36 @@ func TestPastedRows(t *testing.T) {
 		if s := strings.ReplaceAll(string(out), "echo canary", ""); strings.Contains(s, "canary0123") || strings.Contains(s, "Unterminated") {
 			t.Errorf("%s: %s is read as %q, %v", place, text, out, err)
 		}
+	}
+}
+
+// The scopes of a server are data for a shell in the output of status and discover, also if a row is cut. JSON output has them unchanged.
+func TestPastedScopes(t *testing.T) {
+	t.Setenv("PSModulePath", "")
+	const command = "$(echo${IFS}canary" + "0123)"
+	scopes := []string{"read", command, "`echo${IFS}canary0123`", "a;echo", "{canary,}0123", "https://example.com/auth/x.y"}
+	plan := &flow.Plan{Scopes: scopes}
+	check := func(text string) discovery.Check { return discovery.Check{State: discovery.Passed, Message: text} }
+	printed := map[string]string{"discover": discoveryTree(flow.Discovery{URL: "https://a.example", Plan: plan, Checks: []discovery.Check{
+		check(fmt.Sprintf("scopes_supported lists %q, %q", "read", command)), check(fmt.Sprintf("the challenge names the scope %q", "read "+command))}}, false)}
+	if tree := printed["discover"]; !strings.Contains(tree, `lists "read", '`+command+`'`) {
+		t.Error(tree)
+	}
+	for width := range 200 {
+		o, out := testOutput(width)
+		if err := o.statusTable([]flow.Status{{URL: "https://a.example", State: "valid", Scopes: scopes}, {URL: "https://b.example", State: "valid", Scopes: scopes[1:]}}); err != nil {
+			t.Fatal(err)
+		}
+		_, printed[fmt.Sprint("status in ", width, " cells")], _ = strings.Cut(out.String(), "\n")
+	}
+	for place, text := range printed {
+		out, err := exec.Command("sh", "-c", "printf '%s ' "+strings.ReplaceAll(text, "\n", " ")).CombinedOutput()
+		if s := strings.ReplaceAll(string(out), "echo${IFS}canary", ""); err != nil || strings.Contains(s, "canary0123") {
+			t.Errorf("%s: %s is read as %q, %v", place, text, out, err)
+		}
+	}
+	if data, err := json.Marshal(flow.Status{Scopes: scopes}); err != nil || !strings.Contains(string(data), `"`+command+`"`) {
+		t.Errorf("%s, %v", data, err)
 	}
 }
 

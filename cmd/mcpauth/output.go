@@ -294,9 +294,12 @@ func fitColumns(head []string, rows [][]string, width int) {
 		widths[widest]--
 	}
 	for _, row := range rows {
-		row[0] = cutName(row[0], widths[0])
-		for i := 1; i < len(row); i++ {
-			row[i] = shorten(row[i], widths[i])
+		for i := range row {
+			if i == 0 || head[i] == "SCOPES" { // names, see foreignName
+				row[i] = cutName(row[i], widths[i])
+			} else {
+				row[i] = shorten(row[i], widths[i])
+			}
 		}
 	}
 }

@@ -27,7 +27,7 @@ func (o *output) statusTable(list []flow.Status) error {
 		if o.outTerminal {
 			when = strings.TrimSpace(lifetimeBar(s) + " " + when)
 		}
-		row := []string{nameOrURL(s), string(s.State), when, renewable, strings.Join(s.Scopes, " ")}
+		row := []string{nameOrURL(s), string(s.State), when, renewable, strings.Join(convert(s.Scopes, foreignName), " ")}
 		if accounts {
 			row = slices.Insert(row, 4, cmp.Or(foldLine(s.Account), "-"))
 		}

@@ -111,6 +111,7 @@ func TestChallengeScope(t *testing.T) {
 		"a\x1b[2J b":                 "b",
 		`a\b "c" d`:                  "d",
 		"\u00fc":                     "",
+		"a --header=X:@f -b c-d":     "a c-d",
 		"https://example.com/auth.x": "https://example.com/auth.x",
 	} {
 		if got := (Challenge{Params: map[string]string{"scope": in}}).Scope(); got != want {

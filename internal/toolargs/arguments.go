@@ -29,12 +29,13 @@ type Arg struct {
 	Private bool // true: errors do not quote Value
 }
 
-// Error reports an invalid argument. Argument, Listed and Nearest quote the server's schema. The texts are not safe to print.
+// Error reports an invalid argument. Its texts quote the server's schema, and are not safe to print.
 type Error struct {
-	Argument string // name of the argument; several names are joined by ", "; empty: the error is about the whole object
-	Reason   string // quotes text of the caller, and in Fill also the default of a property
-	Listed   string // the values that the schema allows, as JSON separated by ", "; the end of the sentence that Reason begins; may be empty
-	Nearest  string // a known name or value that is similar to the given one; may be empty
+	Argument     string // name of the argument; several names are joined by ", "; empty: the error is about the whole object
+	Reason       string // quotes text of the caller, and in Fill also the default of a property
+	Listed       string // the values that the schema allows, as JSON separated by ", "; the end of the sentence that Reason begins; may be empty
+	Nearest      string // a known name that is similar to the given one; may be empty
+	NearestValue string // an allowed text that is similar to the given one; may be empty
 }
 
 func (e *Error) Error() string { return strings.TrimPrefix(e.Argument+": "+e.Reason+e.Listed, ": ") }
@@ -197,7 +198,7 @@ func (b objectBuilder) checkValue(name string, s subschema, raw json.RawMessage,
 	}
 	e := wrong(name, "%s is not one of ", shown(raw, private))
 	e.Listed = strings.Join(texts, ", ")
-	e.Nearest = NearestOne((&jsonValue{raw: raw}).decodeString(), names)
+	e.NearestValue = NearestOne((&jsonValue{raw: raw}).decodeString(), names)
 	return e
 }
 

@@ -22,7 +22,7 @@ func built(schema, whole, args string, validate bool) string {
 	var wrong *Error
 	switch {
 	case errors.As(err, &wrong):
-		return strings.TrimSuffix("wrong: "+wrong.Argument+": "+wrong.Reason+wrong.Listed+"; "+wrong.Nearest, "; ")
+		return strings.TrimSuffix("wrong: "+wrong.Argument+": "+wrong.Reason+wrong.Listed+"; "+wrong.Nearest+wrong.NearestValue, "; ")
 	case err != nil:
 		return err.Error()
 	}

@@ -35,6 +35,8 @@ func TestDeviations(t *testing.T) {
 		{"member_type", challenged(asPath, strings.TrimSuffix(asm, "}")+`,"revocation_endpoint":1}`), Options{}, "RFC 8414 §2", nil},
 		{"scope_characters", challenged(prmPath+"/mcp", strings.Replace(prm, `"read"`, `"read","a\u2800b"`, 1)), Options{}, "RFC 6749 §3.3", nil},
 		{"scope_characters", base("/mcp", unauthAt+`Bearer resource_metadata="ORIGIN`+prmPath+`/mcp", scope="read a⠀b"`), Options{}, "RFC 6749 §3.3", nil},
+		{"scope_characters", challenged(prmPath+"/mcp", strings.Replace(prm, `"read"`, `"read","--header=X-Key:@id_rsa"`, 1)), Options{}, "RFC 6749 §3.3", nil},
+		{"scope_characters", base("/mcp", unauthAt+`Bearer resource_metadata="ORIGIN`+prmPath+`/mcp", scope="read -q"`), Options{}, "RFC 6749 §3.3", nil},
 		{"issuer_given", challenged(prmPath+"/mcp", `{"resource":"ORIGIN/mcp"}`), Options{Issuer: "ORIGIN"}, "MCP Authorization Server Location", ErrUnnamed},
 		{"assume_pkce_s256", challenged(asPath, strings.Replace(asm, "S256", "plain", 1)), Options{AssumePKCES256: true}, "MCP Authorization Code Protection", ErrPKCE},
 	} {

@@ -146,7 +146,7 @@ func (c *Client) prepareCall(ctx context.Context, tool string, args Arguments) (
 		}
 		if bad, ok := errors.AsType[*toolargs.Error](err); ok {
 			reason := bad.Reason + string(c.link.LoginSecrets().CleanJSON([]byte(bad.Listed)))
-			err = &ArgumentError{Tool: def.Name, Argument: c.Clean(bad.Argument), Reason: reason, Nearest: c.Clean(bad.Nearest)}
+			err = &ArgumentError{Tool: def.Name, Argument: c.Clean(bad.Argument), Reason: reason, Nearest: c.Clean(bad.Nearest), NearestValue: c.Clean(bad.NearestValue)}
 		}
 		if _, wrong := errors.AsType[*ArgumentError](err); live || refetch || !wrong {
 			return def, object, err

@@ -39,10 +39,11 @@ func (e *QuestionError) Unwrap() error { return e.Err }
 
 // ArgumentError reports an invalid tool name or argument. No call was sent; only the list of tools may have been requested.
 type ArgumentError struct {
-	Tool     string // the tool as the caller named it
-	Argument string // name of the argument; several names are joined by ", "; empty if the tool itself is unknown or invalid
-	Reason   string
-	Nearest  string // a known name that is similar to the given one; may be empty
+	Tool         string // the tool as the caller named it
+	Argument     string // name of the argument; several names are joined by ", "; empty if the tool itself is unknown or invalid
+	Reason       string
+	Nearest      string // the name of a known tool or argument that is similar to the given one; may be empty
+	NearestValue string // an allowed text that is similar to the given one; may be empty
 }
 
 func (e *ArgumentError) Error() string {
