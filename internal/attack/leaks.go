@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,7 +26,7 @@ func (w *World) Leaks() []string {
 		ofProvider = append(w.provider.Secrets(), "demo-cs-idp")
 	}
 	for _, r := range w.Requests() {
-		if r.Shown != "" && (r.Origin != MCP && r.Origin != AS && (r.Origin != AS2 || !moved) || r.URL == providerPath || strings.Contains(r.URL, tenantPath)) {
+		if r.Shown != "" && (r.Origin != MCP && r.Origin != AS && (r.Origin != AS2 || !moved) || r.URL == providerPath || isOfTenant(r)) {
 			leaks = append(leaks, fmt.Sprintf("%s %s%s was shown the certificate", r.Method, r.Origin, r.URL))
 		}
 		text := r.URL + "\n" + r.Body
@@ -49,6 +50,13 @@ func (w *World) Leaks() []string {
 		}
 	}
 	return leaks
+}
+
+// isOfTenant reports whether a request reaches another tenant of a host, also if the host resolves dots in the path. The well-known URLs of the
+// MCP server's host belong to the host. The authorization server's host may give the part below them to the tenant.
+func isOfTenant(r Request) bool {
+	u, err := url.Parse(r.URL)
+	return err != nil || strings.HasPrefix(path.Clean(u.Path), tenantPath) || r.Origin != MCP && strings.Contains(r.URL, tenantPath)
 }
 
 // Strangers returns the requests to servers other than the MCP server, its authorization server and the identity provider.

@@ -98,6 +98,9 @@ func tokens() []Attack {
 		later("reflected-rpc", "the MCP server repeats the token in a JSON-RPC error", func(w http.ResponseWriter, r *http.Request) {
 			rpcError(w, r, "cannot use "+r.Header.Get("Authorization"))
 		}),
+		later("reflected-invisible", "the MCP server repeats the token with invisible characters, which mcpauth does not print, and --verbose is given", func(w http.ResponseWriter, r *http.Request) {
+			rpcError(w, r, "cannot use "+strings.Join(strings.Split(r.Header.Get("Authorization"), ""), "\u200b\u00ad"))
+		}),
 		later("reflected-trace", "the MCP server repeats the token in base64 after other text, in a JSON-RPC error and in a header, and --verbose is given", func(w http.ResponseWriter, r *http.Request) {
 			hidden := base64.StdEncoding.EncodeToString([]byte(":" + r.Header.Get("Authorization")))
 			w.Header().Set("Server", hidden)

@@ -32,15 +32,15 @@ func IsRedacted(text string) bool { return strings.Contains(percentDecoded(text)
 // HoldsSecret reports whether a text contains the secret, or a part of it of at least partLength bytes.
 func HoldsSecret(text, secret string) bool { return partFinder(secret).clean(text) != text }
 
-// The method clean replaces the secrets in a text. If only the text without percent-encoding, character references of HTML, or escapes of JSON
-// or HTTP contains a secret, the result is the decoded text.
+// The method clean replaces the secrets in a text. If only the text without invisible characters, percent-encoding, character references of
+// HTML, or escapes of JSON or HTTP contains a secret, the result is the decoded text.
 func (f *finder) clean(text string) string {
 	if len(f.whole) == 0 {
 		return text
 	}
 	text = mask(text, f.find)
 	plain := text
-	for _, decode := range []func(string) string{percentDecoded, htmlDecoded, jsonDecoded, quotedDecoded} {
+	for _, decode := range []func(string) string{visible, percentDecoded, htmlDecoded, jsonDecoded, quotedDecoded} {
 		if decoded := decode(plain); decoded != plain {
 			if plain = mask(decoded, f.find); plain != decoded {
 				text = plain
@@ -70,6 +70,16 @@ func mask(text string, find func(string) []span) string {
 	}
 	b.WriteString(text[end:])
 	return strings.ToValidUTF8(b.String(), "�") // the end of a span may be within a character
+}
+
+// visible removes the characters that Text removes. Without this step, a secret that contains such characters would become readable in a message.
+func visible(text string) string {
+	return strings.Map(func(r rune) rune {
+		if IsInvisible(r) && !IsBlank(r) {
+			return -1
+		}
+		return r
+	}, text)
 }
 
 // percentRun matches characters in percent-encoding.

@@ -50,6 +50,24 @@ func quoted(s string) string {
 	return string(data)
 }
 
+// Text removes invisible characters, so a secret that contains them would be readable in a message.
+func TestMaskOfInvisibleCharacters(t *testing.T) {
+	const secret = "canary-Vb5uJ9pLd3Wy"
+	for name, form := range map[string]string{
+		"zero width space": strings.Join(strings.Split(secret, ""), "\u200b"), "soft hyphen": "can\u00adary-Vb5uJ9\u00adpLd3Wy", "control characters": "canary\x1b-Vb5uJ9\x7fpLd3Wy",
+		"variation selector": "canary-Vb5\ufe0fuJ9pLd3Wy", "percent-encoding": "canary\u200b%\u200b2dVb5uJ9pLd3Wy",
+	} {
+		got := maskAll("is\n"+form+" known", secret)
+		if Text(got, 200) != "is [redacted] known" {
+			t.Errorf("%s: %q became %q", name, form, got)
+		}
+	}
+	const harmless = "a\u200b b\x1b\nc"
+	if got := maskAll(harmless, secret); got != harmless {
+		t.Errorf("a text without a secret became %q", got)
+	}
+}
+
 func TestMask(t *testing.T) {
 	const long = "abcdefghijklmnopqrstuvwxyz"
 	for _, tt := range []struct{ name, in, want string }{

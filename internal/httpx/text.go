@@ -43,7 +43,10 @@ func IsBlank(r rune) bool {
 
 // IsInvisible reports whether a character is a control or format character, has no glyph, or is a blank other than a space.
 func IsInvisible(r rune) bool {
-	return r != ' ' && (!unicode.IsPrint(r) || IsBlank(r)) || unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) ||
+	if r <= unicode.MaxASCII { // most texts are ASCII, and the search in Unicode's tables is slow
+		return unicode.IsControl(r)
+	}
+	return !unicode.IsPrint(r) || IsBlank(r) || unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) ||
 		r == '\U00016fe4'
 }
 

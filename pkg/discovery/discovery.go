@@ -58,7 +58,7 @@ func Bearer(cs []Challenge) (Challenge, bool) { return httpx.Bearer(cs) }
 // Options configures Discover. The zero value follows the specifications.
 type Options struct {
 	HTTP           *http.Client // nil: a client that limits connection time, header size and redirects
-	OwnHTTP        *http.Client // used instead of HTTP for the server, its well-known URLs, and the metadata of issuers on its origin and of KnownIssuers; nil: HTTP
+	OwnHTTP        *http.Client // used instead of HTTP for the server, its well-known URLs, and the metadata of KnownIssuers and, except at another tenant, of issuers on its origin; nil: HTTP
 	KnownIssuers   []string     // issuers that the caller knows from another source than the server
 	Header         http.Header  // the user's headers, sent to the MCP server only
 	Challenges     []Challenge  // challenges of a response that the caller has already received; nil: Discover sends a request to get them

@@ -899,13 +899,16 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// OwnHTTP, which may present a client certificate, sends only requests whose URL Discover derives. A URL that the challenge names, or an issuer
-// that only the MCP server names, may belong to another tenant of the host.
+// OwnHTTP, which may present a client certificate, sends only requests whose URL Discover derives. A URL that the challenge names, or a URL below
+// an issuer that only the MCP server names, may belong to another tenant of the host.
 func TestOwnHTTP(t *testing.T) {
 	as := newSite(t, map[string]string{asPath + "/good": strings.Replace(asm, `"issuer":"ORIGIN"`, `"issuer":"ORIGIN/good"`, 1)})
 	named := func(address string) string { return unauthAt + `Bearer resource_metadata="ORIGIN` + address + `"` }
 	away := strings.Replace(prm, `["ORIGIN"]`, `["`+as.URL+`/good"]`, 1)
 	const own, metadata = prmPath + "/mcp", "GET " + asPath
+	issuer := func(path string) map[string]string { // only the last URL of the issuer has metadata
+		return with(map[string]string{own: strings.Replace(prm, `["ORIGIN"]`, `["ORIGIN`+path+`"]`, 1), path + oidPath: strings.Replace(asm, `"issuer":"ORIGIN"`, `"issuer":"ORIGIN`+path+`"`, 1)})
+	}
 	for _, tt := range []struct {
 		name          string
 		pages         map[string]string
@@ -926,6 +929,10 @@ func TestOwnHTTP(t *testing.T) {
 		{"an issuer elsewhere", base(own, away), "", []string{"POST /mcp", "GET " + own}, []string{metadata + "/good"}},
 		{"a known issuer", base(own, away), as.URL + "/good", []string{"POST /mcp", "GET " + own, metadata + "/good"}, nil},
 		{"another tenant of a known issuer's host", base(own, away), as.URL + "/b", []string{"POST /mcp", "GET " + own}, []string{metadata + "/good"}},
+		{"an issuer of another tenant on the server's host", issuer("/b/delete"), "", []string{"POST /mcp", "GET " + own, metadata + "/b/delete", "GET " + oidPath + "/b/delete"}, []string{"GET /b/delete" + oidPath}},
+		{"a path that begins like the server's", issuer("/mcp2"), "", []string{"POST /mcp", "GET " + own, metadata + "/mcp2", "GET " + oidPath + "/mcp2"}, []string{"GET /mcp2" + oidPath}},
+		{"an issuer at the server's URL", issuer("/mcp"), "", []string{"POST /mcp", "GET " + own, metadata + "/mcp", "GET " + oidPath + "/mcp", "GET /mcp" + oidPath}, nil},
+		{"an issuer below the server", issuer("/mcp/as"), "", []string{"POST /mcp", "GET " + own, metadata + "/mcp/as", "GET " + oidPath + "/mcp/as", "GET /mcp/as" + oidPath}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newSite(t, tt.pages)
@@ -943,5 +950,32 @@ func TestOwnHTTP(t *testing.T) {
 				t.Errorf("OwnHTTP sent %q, HTTP sent %q", asked[0], asked[1])
 			}
 		})
+	}
+}
+
+// The path of the server may be below the issuer's.
+func TestOwnHTTPOfAnIssuerAboveTheServer(t *testing.T) {
+	const issuer = "/t/as"
+	s := newSite(t, with(map[string]string{issuer + "/mcp": unauth, prmPath + issuer + "/mcp": `{"resource":"ORIGIN/t/as/mcp","authorization_servers":["ORIGIN/t/as"]}`,
+		issuer + oidPath: strings.Replace(asm, `"issuer":"ORIGIN"`, `"issuer":"ORIGIN/t/as"`, 1)}))
+	foreign := &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) { return nil, errors.New("not with HTTP") })}
+	if _, err := Discover(context.Background(), s.URL+issuer+"/mcp", Options{OwnHTTP: http.DefaultClient, HTTP: foreign}); err != nil {
+		t.Error(err)
+	}
+}
+
+// A server may resolve two dots in a path, so no request contains the path of an issuer with two dots.
+func TestIssuerWithDots(t *testing.T) {
+	for _, path := range []string{"/../../b/delete", "/as/..", "/%2e%2e/b", "/.%2E/b", "/..%2fb", "/..;/b", "/..%5cb"} {
+		s := newSite(t, base(prmPath+"/mcp", strings.Replace(prm, `["ORIGIN"]`, `["ORIGIN`+path+`"]`, 1)))
+		for name, o := range map[string]Options{"unknown": {}, "named by the user": {Issuer: s.URL + path, KnownIssuers: []string{s.URL + path}}} {
+			_, err := discover(t, s, o)
+			if !errors.Is(err, ErrIssuer) || !strings.Contains(err.Error(), path+`" contains two dots`) {
+				t.Errorf("%s, %s: got %v", path, name, err)
+			}
+			if last := s.asked[len(s.asked)-1]; last != "GET "+prmPath+"/mcp" {
+				t.Errorf("%s, %s: Discover sent %s", path, name, last)
+			}
+		}
 	}
 }

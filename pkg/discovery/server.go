@@ -106,16 +106,23 @@ func (f *finder) fetchMetadata(ctx context.Context) error {
 	return &Error{Stage: stageMetadata, Reason: "no document of " + quoteAll(issuers), Section: "RFC 8414 §3", Attempts: f.r.Attempts}
 }
 
-// fetchMetadataOf tries the well-known URLs of an issuer in the order that MCP specifies.
+// fetchMetadataOf tries the well-known URLs of an issuer in the order that MCP specifies. It refuses an issuer with two dots in its path, because
+// a server may resolve the dots, so that the request reaches another tenant of the host.
 func (f *finder) fetchMetadataOf(ctx context.Context, issuer string) (bool, error) {
 	u, err := httpx.Check(issuer, f.local)
 	if err != nil {
 		return false, &Error{Stage: stageMetadata, URL: httpx.Text(issuer, 200), Reason: err.Error(), Err: err}
 	}
-	known := slices.ContainsFunc(f.o.KnownIssuers, func(s string) bool { return SameIssuer(s, issuer) }) || f.server != nil && httpx.SameOrigin(u, f.server)
-	for _, address := range metadataAddresses(u) {
+	if strings.Contains(u.Path, "..") {
+		return false, &Error{Stage: stageMetadata, Reason: fmt.Sprintf("the path of the issuer %q contains two dots, so it may lead to another server", httpx.Text(issuer, 200)), Err: ErrIssuer}
+	}
+	known := slices.ContainsFunc(f.o.KnownIssuers, func(s string) bool { return SameIssuer(s, issuer) })
+	onHost := f.server != nil && httpx.SameOrigin(u, f.server)
+	inPath := onHost && (httpx.IsBelow(u, f.server) || httpx.IsBelow(f.server, u))
+	for i, address := range metadataAddresses(u) {
 		var m ServerMetadata
-		found, err := f.fetchDocument(ctx, known, stageMetadata, address, &m, "issuer", "token_endpoint")
+		own := known || inPath || onHost && i < 2 // the first two URLs belong to the host, and the third one to the owner of the issuer's path
+		found, err := f.fetchDocument(ctx, own, stageMetadata, address, &m, "issuer", "token_endpoint")
 		if err != nil {
 			return false, err
 		}
