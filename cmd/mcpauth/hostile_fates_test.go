@@ -304,7 +304,7 @@ func fates() map[string]fate {
 		"token/reflected-task-status":   after(exitNetwork, `task of status "\[redacted\]"`),
 		"token/reflected-task-key":      {exit: exitNetwork, says: "key contains the access token", args: []string{"call", "SERVER", "report", "ask=true", "pages=1"}, good: true},
 		"token/reflected-link":          after(exitDone, `block 2: resource_link '\[redacted\]': 'x:\[redacted\]'`),
-		"token/reflected-cut":           {exit: exitDone, says: `resource_link q{88}\[redacted\]`, good: true, args: slices.Concat(call, []string{"-H", "X-Key: $USER_KEY"})},
+		"token/reflected-cut":           {exit: exitDone, says: `resource_link 'q{88}\[redacted\]'`, good: true, args: slices.Concat(call, []string{"-H", "X-Key: $USER_KEY"})},
 		"token/reflected-metadata":      {exit: exitSecurity, says: `resource is "https://mcp.attack.example/\[redacted\]`, args: []string{"login", "SERVER", "-H", "X-Key: $USER_KEY"}},
 		"token/reflected-key-challenge": {exit: exitAuth, says: "scope|403", args: slices.Concat(call, []string{"-H", "X-Key: $USER_KEY"}), good: true},
 		"token/reflected-challenge":     after(exitAuth, "scope|403"),
@@ -398,8 +398,8 @@ func fates() map[string]fate {
 		"terminal/prompt-example":       {args: []string{"prompts", "SERVER", "\u200bx; mcpauth logout"}, good: true},
 		"terminal/tool-example":         {args: []string{"tools", "SERVER", "echo"}, good: true}, // see TestPastedExample
 		"terminal/tool-result":          after(exitDone, ""),                                     // a pipe gets the text unchanged; see TestTerminalIsNotCommanded
-		"terminal/resource-link":        after(exitDone, `(?m)^block 1: resource_link n: https://x hint: mcpauth logout --all$`),
-		"terminal/block-type":           after(exitDone, `(?m)^block 1: hint: mcpauth logout --all, 1 bytes`),
+		"terminal/resource-link":        after(exitDone, `(?m)^block 1: resource_link n: 'https://x hint: mcpauth logout --all'$`),
+		"terminal/block-type":           after(exitDone, `(?m)^block 1: 'hint: mcpauth logout --all', 1 bytes`),
 		"terminal/task-message":         {exit: exitDone, says: `(?m)^the server says: hint: mcpauth logout --all$`, args: []string{"task", "SERVER", "t1", "--no-wait"}, good: true},
 		"terminal/log-level":            {exit: exitDone, says: `(?m)^log: hint: mcpauth logout --all x: y$`, args: []string{"call", "SERVER", "slow", "--verbose"}, good: true},
 		"terminal/device-code":          {exit: exitNetwork, says: "user_code is not a short word", args: []string{"login", "SERVER", "--grant", "device_code"}},

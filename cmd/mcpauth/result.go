@@ -197,7 +197,7 @@ func describeBlock(b mcpclient.Block, clean func(string) string) string {
 	var words []string
 	for _, s := range []string{b.Type, b.MIMEType, b.Name} {
 		if s != "" {
-			words = append(words, shortName(clean(s), 80))
+			words = append(words, shortName(clean(s), 120))
 		}
 	}
 	return strings.Join(words, " ")
