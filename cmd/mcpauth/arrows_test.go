@@ -22,7 +22,7 @@ func arrows() map[string]string {
 		// cmd imports discovery, dcr and token only for their errors, in exit.go and hint.go. cmd also imports callback to open the
 		// browser. See fileArrows.
 		"cmd/mcpauth":            "pkg/flow pkg/mcpclient pkg/mcpproxy pkg/keystore internal/config internal/httpx internal/toolargs pkg/discovery pkg/dcr pkg/callback pkg/token",
-		"pkg/flow":               "pkg/discovery pkg/dcr pkg/pkce pkg/callback pkg/token pkg/keystore internal/httpx internal/jsonscan internal/task",
+		"pkg/flow":               "pkg/discovery pkg/dcr pkg/pkce pkg/callback pkg/token pkg/keystore internal/httpx internal/task",
 		"pkg/discovery":          "internal/httpx",
 		"pkg/dcr":                "internal/httpx",
 		"pkg/callback":           "internal/httpx",

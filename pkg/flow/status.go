@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"mcpauth/internal/jsonscan"
 	"mcpauth/pkg/keystore"
 )
 
@@ -174,11 +173,18 @@ func (c *Client) Find(ctx context.Context, nameOrURL string) (logins, unfinished
 	}
 	for _, e := range entries {
 		t := targetOf(e)
-		field := func(name string) string { return string(jsonscan.Member(e.Public, name)) } // of a publicRecord, much faster than to decode it
+		if nameOrURL == "" || t.Profile != nameOrURL && t.URL != nameOrURL {
+			continue
+		}
+		var p struct { // three fields of a publicRecord, because it takes much longer to decode all of them
+			HasToken      bool  `json:"has_token"`
+			Grant         Grant `json:"grant"`
+			NameOfProject bool  `json:"name_of_project"`
+		}
+		damaged := json.Unmarshal(e.Public, &p) != nil
 		switch {
-		case nameOrURL == "" || t.Profile != nameOrURL && t.URL != nameOrURL:
-		case e.Key == t.key() && (!jsonscan.Valid(e.Public) || field("has_token") == "true" || field("grant") != ""):
-			t.NameOfProject = field("name_of_project") == "true"
+		case e.Key == t.key() && (damaged || p.HasToken || p.Grant != ""):
+			t.NameOfProject = p.NameOfProject
 			logins = append(logins, t)
 		case !known(unfinished, t):
 			t.NameOfProject = true
