@@ -346,6 +346,15 @@ func (p *program) reauthMode(flag flow.Reauth, browser bool) (flow.Reauth, error
 type stderrWriter struct{ o *output }
 
 func (l stderrWriter) Write(b []byte) (int, error) {
+	if l.o.lasting.Load() {
+		show, last := l.o.notified.add(len(b))
+		if !show {
+			return len(b), nil
+		}
+		if last {
+			defer l.o.printDetail(furtherDetails)
+		}
+	}
 	l.o.mu.Lock()
 	defer l.o.mu.Unlock()
 	l.o.clearBar()

@@ -40,7 +40,8 @@ type output struct {
 	barShown bool       // whether a progress bar is shown
 	barCount int        // number of progress bars so far
 
-	notified      atomic.Int64 // size of the notifications of servers so far, in bytes
+	notified      minuteLimit  // what servers have made the command print with --verbose
+	lasting       atomic.Bool  // the command has no time limit, so notified also limits the exchanges that --verbose prints
 	stdoutWriters atomic.Int32 // number of goroutines that write to stdout now
 }
 

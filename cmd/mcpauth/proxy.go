@@ -87,6 +87,7 @@ func (p *program) newProxy(ctx context.Context, word string) (*mcpproxy.Proxy, e
 	if err != nil {
 		return nil, err
 	}
+	p.out.lasting.Store(true)
 	return &mcpproxy.Proxy{URL: m.URL, Header: m.Header, Auth: m.Auth, HTTP: m.HTTP, Secrets: m.Secrets,
-		Log: func(text string) { p.out.printDetail("%s", text) }, Warn: func(text string) { p.out.printWarning("%s", text) }}, nil
+		Log: func(text string) { p.out.printNotification("%s", text) }, Warn: func(text string) { p.out.printWarning("%s", text) }}, nil
 }

@@ -3,12 +3,15 @@ package main
 import (
 	"context"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"mcpauth/pkg/mcpclient"
 )
@@ -124,7 +127,40 @@ func TestNotificationsAreBounded(t *testing.T) {
 		p.out.printNotification("log: info x: %s", strings.Repeat("a", 3000))
 		p.out.showProgress(1, 2, "b")
 	}
-	if n := stderr.Len(); n < maxNotifications || n > maxNotifications+10_000 || !strings.HasSuffix(stderr.String(), "are not shown\n") {
+	if n := stderr.Len(); n < maxNotifications || n > maxNotifications+10_000 || !strings.HasSuffix(stderr.String(), "for a minute\n") {
 		t.Errorf("%d bytes on stderr, the last are %q", n, stderr.String()[n-100:])
+	}
+}
+
+// A proxy runs without a time limit. With --verbose, a server can make it print a limited number of bytes in each minute: lines about dropped
+// messages, and the headers of exchanges.
+func TestDetailsOfAProxyAreBounded(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Server", strings.Repeat("s", 1000)) }))
+	defer s.Close()
+	p, stderr := testProgram(), &strings.Builder{}
+	home := t.TempDir()
+	p.lookupEnv = func(name string) (string, bool) {
+		v, ok := map[string]string{"MCPAUTH_ACCESS_TOKEN": "token-1234567890", "HOME": home, "MCPAUTH_STATE_DIR": filepath.Join(home, "state")}[name]
+		return v, ok
+	}
+	p.out.stderr, p.out.verbose = stderr, true
+	m, err := p.newProxy(t.Context(), s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for minute := 1; minute <= 2; minute++ {
+		p.out.notified.since = time.Time{}
+		for range 600 {
+			res, err := m.HTTP.Get(s.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res.Body.Close()
+			m.Log("dropped " + strings.Repeat("a", 1000))
+		}
+		text := stderr.String()
+		if n := len(text); n < minute*maxNotifications || n > minute*(maxNotifications+10_000) || strings.Count(text, "Server: sss") < minute*100 || strings.Count(text, "for a minute") != minute {
+			t.Errorf("minute %d: %d bytes on stderr, the last are %q", minute, n, text[n-100:])
+		}
 	}
 }

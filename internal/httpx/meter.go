@@ -18,7 +18,7 @@ const (
 	maxOverhead  = 8 << 20 // bytes that a connection may receive in overheadTime, besides the bodies of responses
 	overheadTime = time.Minute
 	maxBuffer    = 4 << 20 // bytes of one body that an HTTP/2 connection may receive before the caller reads them
-	bodyWeight   = 4       // number of bytes that a connection may receive for each byte of a body, because each piece of a body has a header
+	bodyWeight   = 64      // bytes that a connection may receive for each byte of a body; a server may send each byte in a frame and a TLS record of its own
 )
 
 // ErrOverhead is the error of a connection on which a server sends too much that belongs to no response body.
@@ -31,7 +31,8 @@ var errRepeated = fmt.Errorf("the server reset the request on %d connections", m
 // compressed blocks that contain nothing. Without this limit, a server could keep the client busy for as long as a stream is open.
 type meteredConn struct {
 	net.Conn
-	open     atomic.Int64 // bodies that are open
+	open     atomic.Int64 // bodies that are open, and those in closed
+	closed   atomic.Int64 // bodies that were closed before their end since overhead began to count; their bytes arrived, but nobody read them
 	overhead atomic.Int64 // bytes received, less those that account has subtracted
 	since    time.Time    // when overhead began to count
 }
@@ -46,6 +47,7 @@ func (c *meteredConn) Read(p []byte) (int, error) {
 	}
 	c.since = time.Now()
 	c.overhead.Store(0)
+	c.open.Add(-c.closed.Swap(0))
 	return n, err
 }
 
@@ -81,6 +83,7 @@ type exchange struct {
 	conn   *meteredConn
 	dialed int // number of new connections that carried the request
 	cancel context.CancelFunc
+	read   atomic.Bool // whether the caller has read the body to its end
 }
 
 // gotConn is called each time net/http has a connection for the request. If net/http sends a request without a body again and again, gotConn
@@ -100,7 +103,11 @@ func (e *exchange) gotConn(i httptrace.GotConnInfo) {
 
 // end is called when the body is closed, or if there is no response.
 func (e *exchange) end() {
-	e.conn.open.Add(-1)
+	if e.read.Load() {
+		e.conn.open.Add(-1)
+	} else {
+		e.conn.closed.Add(1)
+	}
 	e.cancel()
 }
 
@@ -115,24 +122,26 @@ func roundTrip(t *http.Transport, req *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	res.Body = &meteredBody{ReadCloser: res.Body, conn: e.conn, end: sync.OnceFunc(e.end)}
+	res.Body = &meteredBody{ReadCloser: res.Body, exchange: e}
 	return res, nil
 }
 
 // meteredBody is the body of a response.
 type meteredBody struct {
 	io.ReadCloser
-	conn *meteredConn
-	end  func()
+	*exchange
+	once sync.Once
 }
 
 func (b *meteredBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	b.conn.account(bodyWeight * int64(n))
+	if b.conn.account(bodyWeight * int64(n)); err == io.EOF {
+		b.read.Store(true)
+	}
 	return n, err
 }
 
 func (b *meteredBody) Close() error {
-	defer b.end()
+	defer b.once.Do(b.end)
 	return b.ReadCloser.Close()
 }

@@ -79,13 +79,13 @@ func readNothing(t *testing.T, c *http.Client, url string) {
 	}
 }
 
-// A connection carries large bodies that nobody reads for a moment, such as those of parallel calls. It does not fail.
-func TestBodiesThatWait(t *testing.T) {
-	const bodies, size = 8, 5 << 20
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(make([]byte, size)) }))
+// newHTTP2Server returns a client and the URL of an HTTP/2 server that answers with f.
+func newHTTP2Server(t *testing.T, f http.HandlerFunc) (*http.Client, string) {
+	t.Helper()
+	s := httptest.NewUnstartedServer(f)
 	s.EnableHTTP2 = true
 	s.StartTLS()
-	defer s.Close()
+	t.Cleanup(s.Close)
 	file := filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(file, pemOf(s), 0o600); err != nil {
 		t.Fatal(err)
@@ -94,14 +94,21 @@ func TestBodiesThatWait(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first, err := c.Get(s.URL) // opens the connection
+	return c, s.URL
+}
+
+// A connection carries large bodies that nobody reads for a moment, such as those of parallel calls. It does not fail.
+func TestBodiesThatWait(t *testing.T) {
+	const bodies, size = 8, 5 << 20
+	c, url := newHTTP2Server(t, func(w http.ResponseWriter, r *http.Request) { w.Write(make([]byte, size)) })
+	first, err := c.Get(url) // opens the connection
 	if err != nil {
 		t.Fatal(err)
 	}
 	all := []*http.Response{first}
 	var received int64
 	for range bodies - 1 {
-		res, err := c.Get(s.URL)
+		res, err := c.Get(url)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -124,5 +131,63 @@ func TestBodiesThatWait(t *testing.T) {
 	wait.Wait()
 	if n := conn.open.Load(); n != 0 {
 		t.Errorf("%d bodies are open", n)
+	}
+}
+
+// A server writes a body in pieces of one byte, each in an HTTP/2 frame and a TLS record of its own. The connection does not fail.
+func TestBodiesInPieces(t *testing.T) {
+	const pieces = 600_000
+	url, c := newFrameServer(t, func(conn io.Writer, stream uint32) {
+		writeFrame(conn, 1, 4, stream, []byte{0x88}) // HEADERS with :status 200
+		for range pieces {
+			writeFrame(conn, 0, 0, stream, []byte("7"))
+		}
+		writeFrame(conn, 0, 1, stream, nil) // END_STREAM
+	})
+	res, err := c.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if n, err := io.Copy(io.Discard, res.Body); n != pieces || err != nil {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+}
+
+// A program cancels large requests within a minute, before it has read their bodies. Another body on the same connection does not fail.
+func TestCancelledBodies(t *testing.T) {
+	const bodies, size = 6, 6 << 20
+	done := make(chan struct{})
+	c, url := newHTTP2Server(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/large" {
+			w.Write(make([]byte, size))
+			return
+		}
+		w.(http.Flusher).Flush()
+		<-done
+	})
+	res, err := c.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	conn := res.Body.(*meteredBody).conn
+	for range bodies {
+		ctx, cancel := context.WithCancel(t.Context())
+		req, _ := http.NewRequestWithContext(ctx, http.MethodGet, url+"/large", nil)
+		before := conn.overhead.Load()
+		large, err := c.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for start := time.Now(); conn.overhead.Load() < before+3<<20 && time.Since(start) < 10*time.Second; {
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+		large.Body.Close()
+	}
+	close(done)
+	if _, err := io.Copy(io.Discard, res.Body); err != nil || conn.overhead.Load() < maxOverhead {
+		t.Errorf("%v after %d bytes of overhead", err, conn.overhead.Load())
 	}
 }

@@ -38,7 +38,7 @@ type eventSession struct {
 }
 
 // openEventStream opens the stream and reads the URL of the endpoint. The stream stays open when ctx ends.
-func (l *Link) openEventStream(ctx context.Context, receive func(*Session, Message), quiet bool) (s *Session, err error) {
+func (l *Link) openEventStream(ctx context.Context, receive func(*Session, Message) bool, quiet bool) (s *Session, err error) {
 	stream, end := context.WithCancelCause(context.Background())
 	ctx, cancel := context.WithTimeout(ctx, endpointTimeout)
 	defer cancel()
@@ -62,7 +62,7 @@ func (l *Link) openEventStream(ctx context.Context, receive func(*Session, Messa
 	s = &Session{events: &eventSession{endpoint: address, stream: stream, end: end, waiting: map[string]chan Message{}}}
 	go func() {
 		defer res.Body.Close()
-		end(s.events.dispatchMessages(events, func(m Message) { receive(s, m) }))
+		end(s.events.dispatchMessages(events, func(m Message) bool { return receive(s, m) }))
 	}()
 	return s, nil
 }
@@ -105,7 +105,7 @@ func notOpenedOutcome(err error) Outcome {
 }
 
 // dispatchMessages passes each message of the stream to its request or to receive. The result is the error that ended the stream.
-func (s *eventSession) dispatchMessages(events *sse.Reader, receive func(Message)) error {
+func (s *eventSession) dispatchMessages(events *sse.Reader, receive Receive) error {
 	for {
 		ev, err := events.Next()
 		if err != nil {
@@ -114,10 +114,8 @@ func (s *eventSession) dispatchMessages(events *sse.Reader, receive func(Message
 		used := false
 		if ev.Name == "" || ev.Name == "message" {
 			for m := range parseMessages(ev.Data) {
-				delivered := m.IsResponse() && s.deliverAnswer(m)
-				used = used || delivered || !m.IsResponse()
-				if !delivered {
-					receive(m)
+				if m.IsResponse() && s.deliverAnswer(m) || receive(m) {
+					used = true
 				}
 			}
 		}

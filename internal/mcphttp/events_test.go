@@ -50,7 +50,7 @@ func newStreamServer(t *testing.T, post func(w http.ResponseWriter, m Message)) 
 func (s *streamServer) session(t *testing.T) (*Link, *Session, <-chan Message) {
 	t.Helper()
 	l, received := s.link(), make(chan Message, 10)
-	session, o := l.OpenEvents(t.Context(), request(t, `{"jsonrpc":"2.0","id":1,"method":"initialize"}`), Message{}, func(_ *Session, m Message) { received <- m })
+	session, o := l.OpenEvents(t.Context(), request(t, `{"jsonrpc":"2.0","id":1,"method":"initialize"}`), Message{}, func(_ *Session, m Message) bool { received <- m; return true })
 	if session == nil {
 		t.Fatal(o.Err)
 	}
@@ -193,7 +193,7 @@ func TestEndpointOfAnotherTenant(t *testing.T) {
 			w.WriteHeader(http.StatusForbidden) // ends the handshake
 		})
 		l := &Link{URL: s.URL + tt.path, HTTP: s.Client()}
-		_, o := l.OpenEvents(t.Context(), request(t, `{"jsonrpc":"2.0","id":1,"method":"initialize"}`), Message{}, func(*Session, Message) {})
+		_, o := l.OpenEvents(t.Context(), request(t, `{"jsonrpc":"2.0","id":1,"method":"initialize"}`), Message{}, func(*Session, Message) bool { return true })
 		_, refused := errors.AsType[*httpx.AddressError](o.Err)
 		if refused == tt.ok || len(s.requests()) == 1 == tt.ok {
 			t.Errorf("%s names %s: %d requests, %v", tt.path, tt.endpoint, len(s.requests()), o.Err)

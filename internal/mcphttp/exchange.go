@@ -71,12 +71,16 @@ type Link struct {
 	ownSecrets httpx.Secrets           // used if Secrets is nil
 }
 
+// Receive handles a message of the server, and reports whether the message was of use. A server can make a stream of messages that are of no
+// use last for a limited time only.
+type Receive func(Message) bool
+
 // Request is a message to send.
 type Request struct {
 	Message
-	Header  http.Header   // Mcp-Param headers, see ParamHeader
-	Receive func(Message) // called with each server message that precedes the response, in order; nil: such messages are dropped
-	Quiet   bool          // do not call Auth.Authorize after 401 or 403
+	Header  http.Header // Mcp-Param headers, see ParamHeader
+	Receive Receive     // called with each server message that precedes the response, in order; nil: such messages are dropped
+	Quiet   bool        // do not call Auth.Authorize after 401 or 403
 }
 
 // bodyLimit returns the limit of a body, or of an event, in a response to the request. A server can make a client send any number of responses

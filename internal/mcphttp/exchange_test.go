@@ -133,7 +133,7 @@ func TestExchange(t *testing.T) {
 				say(w, tt.kind, tt.status, tt.body)
 			})
 			l, r, before := s.link(), request(t, call), 0
-			r.Receive = func(Message) { before++ }
+			r.Receive = func(Message) bool { before++; return true }
 			o := l.Exchange(t.Context(), legacy, r)
 			if o.Kind != tt.want || string(o.Answer.Raw) != tt.answer || before != tt.before || o.Status != tt.status {
 				t.Errorf("kind %d, answer %q, %d before it, status %d; %v", o.Kind, o.Answer.Raw, before, o.Status, o.Err)
@@ -440,7 +440,7 @@ func TestEvents(t *testing.T) {
 			l.LoginSecrets().Learn("secret-of-the-login")
 			received := make(chan Message, 10)
 			session, o := l.OpenEvents(t.Context(), request(t, `{"jsonrpc":"2.0","id":1,"method":"initialize"}`), NewRequest(nil, "notifications/initialized", nil),
-				func(_ *Session, m Message) { received <- m })
+				func(_ *Session, m Message) bool { received <- m; return true })
 			if session != nil {
 				defer l.End(session)
 				o = l.Exchange(t.Context(), session, request(t, call))

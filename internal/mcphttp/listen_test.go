@@ -18,6 +18,9 @@ import (
 	"mcpauth/internal/sse"
 )
 
+// receiveProgress is a Receive that drops all messages other than progress, as a proxy drops messages that are no valid JSON-RPC.
+func receiveProgress(m Message) bool { return m.Method == "notifications/progress" }
+
 // listenPauses returns the pauses before the first n times that Listen reopens the stream.
 func listenPauses(t *testing.T, s *server, n int) []time.Duration {
 	t.Helper()
@@ -29,7 +32,9 @@ func listenPauses(t *testing.T, s *server, n int) []time.Duration {
 		}
 		return nil
 	}
-	l.Listen(t.Context(), &Session{Version: "2025-11-25", ID: "s"}, func(Message) {}, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // ends a stream that Listen does not close
+	defer cancel()
+	l.Listen(ctx, &Session{Version: "2025-11-25", ID: "s"}, receiveProgress, nil)
 	return pauses
 }
 
@@ -47,6 +52,7 @@ func TestListenPauses(t *testing.T) {
 		{"new event IDs", "id: %d\ndata:\n\n", growing},
 		{"data that is no message", "retry: 0\ndata: ping\n\n", growing},
 		{"responses that nobody waits for", "retry: 0\ndata: " + `{"jsonrpc":"2.0","id":99,"result":{}}` + "\n\n", growing},
+		{"messages that are dropped", "retry: 0\ndata: " + `{"method":"x"}` + "\n\n", growing},
 		{"messages", "id: %d\nretry: 0\ndata: " + progress + "\n\n", slices.Repeat([]time.Duration{100 * time.Millisecond}, 8)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -97,7 +103,7 @@ func TestListenPausesAfterAFlood(t *testing.T) {
 				}
 				return nil
 			}
-			l.Listen(t.Context(), &Session{Version: "2025-11-25", ID: "s"}, func(Message) {}, nil)
+			l.Listen(t.Context(), &Session{Version: "2025-11-25", ID: "s"}, func(Message) bool { return true }, nil)
 			if !slices.Equal(pauses, tt.want) {
 				t.Errorf("after %v: %v, expected %v", tt.err, pauses, tt.want)
 			}
@@ -108,8 +114,18 @@ func TestListenPausesAfterAFlood(t *testing.T) {
 // A stream of comments or of other events without a message, compressed to a thousandth of its size, is closed after a few megabytes. Listen
 // reopens the stream with growing pauses. A call fails.
 func TestStreamsOfNothing(t *testing.T) {
-	for _, line := range []string{":\n", "\n", "id: 1\n\n", "data: ping\n\n", "event: ping\ndata: {}\n\n", "data: " + `{"jsonrpc":"2.0","id":99,"result":{}}` + "\n\n"} {
-		t.Run(line, func(t *testing.T) {
+	for name, line := range map[string]string{
+		"comments":                  ":\n",
+		"empty lines":               "\n",
+		"event IDs":                 "id: 1\n\n",
+		"data without a message":    "data: ping\n\n",
+		"other events":              "event: ping\ndata: {}\n\n",
+		"unexpected responses":      "data: " + `{"jsonrpc":"2.0","id":99,"result":{}}` + "\n\n",
+		"dropped messages":          "data: " + `{"method":"x"}` + "\n\n",
+		"comments, dropped message": strings.Repeat(":\n", 400<<10) + "data: " + `{"method":"x"}` + "\n\n",
+		"comments, small messages":  strings.Repeat(":\n", 400<<10) + "data: " + progress + "\n\n",
+	} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var bomb bytes.Buffer
 			z, _ := gzip.NewWriterLevel(&bomb, gzip.BestCompression)
@@ -140,11 +156,29 @@ func TestStreamsOfNothing(t *testing.T) {
 
 // An HTTP+SSE stream of events that nobody uses is closed as well.
 func TestEventStreamsOfNothing(t *testing.T) {
-	for _, line := range []string{"data: ping\n\n", "event: ping\ndata: {}\n\n", "data: " + `{"jsonrpc":"2.0","id":99,"result":{}}` + "\n\n"} {
+	for _, line := range []string{"data: ping\n\n", "event: ping\ndata: {}\n\n", "data: " + `{"jsonrpc":"2.0","id":99,"result":{}}` + "\n\n", "data: " + `{"method":"x"}` + "\n\n"} {
 		s := eventSession{waiting: map[string]chan Message{}}
 		events := sse.NewReader(strings.NewReader(strings.Repeat(line, 2<<20/len(line))), 64<<20)
-		if err := s.dispatchMessages(events, func(Message) {}); !errors.Is(err, sse.ErrTooLarge) {
+		if err := s.dispatchMessages(events, receiveProgress); !errors.Is(err, sse.ErrTooLarge) {
 			t.Errorf("%q: %v", line, err)
+		}
+	}
+}
+
+// A server may send a few large messages or many small ones, each after a comment. Its streams are not closed.
+func TestStreamsOfMessages(t *testing.T) {
+	small := ": keep-alive " + strings.Repeat(" ", 2<<10) + "\nevent: message\nid: 1\ndata: " + progress + "\n\n"
+	large := "data: " + strings.Replace(progress, "{", `{"x":"`+strings.Repeat("a", 8<<20)+`",`, 1) + "\n\n"
+	for name, stream := range map[string]string{"large": strings.Repeat(large, 3), "small": strings.Repeat(small, 10_000)} {
+		s := eventSession{waiting: map[string]chan Message{}}
+		events := sse.NewReader(strings.NewReader(stream), 64<<20)
+		if err := s.dispatchMessages(events, receiveProgress); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("HTTP+SSE, %s messages: %v", name, err)
+		}
+		n := 0
+		e := new(Link).readEvents(Request{Receive: func(m Message) bool { n++; return receiveProgress(m) }}, io.NopCloser(strings.NewReader(stream)))
+		if want := strings.Count(stream, "data: "); !errors.Is(e.err, io.EOF) || n != want || e.messages != want {
+			t.Errorf("%s messages: %d of %d, %v", name, n, want, e.err)
 		}
 	}
 }

@@ -56,7 +56,7 @@ func (l *Link) Open(ctx context.Context, initialize Request, initialized Message
 // contains the URL to which the client posts its messages. receive is called with each server message that does not answer a pending
 // request. receive also gets the session, because a server may send a ping before OpenEvents returns (2024-11-05, Lifecycle,
 // Initialization). The session lasts until the stream ends or End is called, even if ctx ends earlier.
-func (l *Link) OpenEvents(ctx context.Context, initialize Request, initialized Message, receive func(*Session, Message)) (*Session, Outcome) {
+func (l *Link) OpenEvents(ctx context.Context, initialize Request, initialized Message, receive func(*Session, Message) bool) (*Session, Outcome) {
 	if err := l.prepare(); err != nil {
 		return nil, notSentOutcome(err)
 	}

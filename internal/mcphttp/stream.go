@@ -26,7 +26,7 @@ const (
 // streamEnd describes how an event stream ended.
 type streamEnd struct {
 	answer      Message       // the response to the request, zero if there was none
-	messages    int           // number of messages that the stream contained, without responses that nobody waits for
+	messages    int           // number of messages of use that the stream contained
 	polling     bool          // the stream had an event id and a retry time: the server ends it and expects the client to come back
 	lastEventID string        // id of the last event that had an id; empty: no event had an id
 	pause       time.Duration // pause before the stream is reopened
@@ -58,14 +58,11 @@ func (l *Link) readEvents(r Request, body io.ReadCloser) streamEnd {
 		}
 		before := e.messages
 		for m := range parseMessages(ev.Data) {
-			if !m.IsResponse() {
-				e.messages++
-			}
 			switch {
 			case e.answer.Raw == nil && r.IsRequest() && m.IsResponse() && (SameID(m.ID, r.ID) || m.ID == nil && m.Error != nil):
 				e.answer = m
-			case r.Receive != nil:
-				r.Receive(m)
+			case r.Receive != nil && r.Receive(m):
+				e.messages++
 			}
 		}
 		if e.answer.Raw != nil {
@@ -151,12 +148,12 @@ func (l *Link) openStream(ctx context.Context, s *Session, lastEventID string, q
 
 // Listen opens the stream on which a server of an earlier revision sends messages outside of responses (2025-11-25, Streamable HTTP,
 // Listening for Messages from the Server). Listen reopens the stream each time the stream ends, until ctx ends or the server refuses the
-// stream permanently. The pauses grow until a stream delivers a message or stays open for steadyTime. An event ID alone does not count,
-// because a server that sends a new ID on each stream would otherwise keep the client busy; if the server polls (SEP-1699), the pauses grow
-// to maxPollGap only. If opened is not nil, Listen calls opened each time the stream has been opened. After 401 or 403, Listen waits and tries
-// again without a login, because the stream is optional. The outcome is Refused with UnknownSession if the stream was open before and the server
-// no longer knows the session.
-func (l *Link) Listen(ctx context.Context, s *Session, receive func(Message), opened func()) Outcome {
+// stream permanently. The pauses grow until a stream delivers a message of use or stays open for steadyTime, unless the stream ends because the
+// server sent too much. An event ID alone does not count, because a server that sends a new ID on each stream would otherwise keep the client
+// busy; if the server polls (SEP-1699), the pauses grow to maxPollGap only. If opened is not nil, Listen calls opened each time the stream has
+// been opened. After 401 or 403, Listen waits and tries again without a login, because the stream is optional. The outcome is Refused with
+// UnknownSession if the stream was open before and the server no longer knows the session.
+func (l *Link) Listen(ctx context.Context, s *Session, receive Receive, opened func()) Outcome {
 	if err := l.prepare(); err != nil {
 		return notSentOutcome(err)
 	}
@@ -176,7 +173,7 @@ func (l *Link) Listen(ctx context.Context, s *Session, receive func(Message), op
 				last = e.lastEventID
 			}
 			tooMuch := isTooMuch(e.err)
-			if e.messages > 0 || time.Since(began) > steadyTime && !tooMuch {
+			if !tooMuch && (e.messages > 0 || time.Since(began) > steadyTime) {
 				failures = -1
 			}
 			if e.polling && !tooMuch {

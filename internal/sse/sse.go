@@ -20,8 +20,9 @@ type Event struct {
 }
 
 const (
-	maxIdle  = 1 << 20 // maximum number of bytes without data that a stream may contain in idleTime
-	idleTime = time.Minute
+	maxIdle    = 1 << 20 // maximum number of bytes without data that a stream may contain in idleTime
+	idleTime   = time.Minute
+	dataWeight = 64 // number of bytes without data that a stream may contain for each byte of data; some servers fill each event up with a comment
 )
 
 // ErrTooLarge reports an event that is longer than the limit of its Reader, or a stream that has too many bytes without data.
@@ -37,12 +38,13 @@ type Reader struct {
 
 	now       func() time.Time
 	since     time.Time // when idle began to count
-	idle      int64     // bytes since the last event with data, without the lines of data
+	idle      int64     // bytes of lines that are not data, less those that the data allows
 	ifIgnored int64     // value of idle if the last event counts as an event without data
 }
 
 // NewReader returns a Reader that refuses events of more than max bytes. Comments, empty lines and events without data may have at most 1 MiB
-// in a minute, because a server can compress them to a thousandth of their size and so keep the client busy.
+// in a minute, and 64 bytes more for each byte of data, because a server can compress them to a thousandth of their size and so keep the
+// client busy.
 func NewReader(r io.Reader, max int64) *Reader {
 	return &Reader{r: bufio.NewReader(r), max: max, now: time.Now, since: time.Now()}
 }
@@ -86,7 +88,7 @@ func (s *Reader) Next() (Event, error) {
 		case field == "" && found:
 			ev.Data = s.data.Join()
 			if s.ifIgnored = s.idle + data; len(ev.Data) > 0 {
-				s.idle = 0
+				s.idle = max(0, s.idle-dataWeight*data)
 			}
 			return ev, nil
 		case field == "":

@@ -63,6 +63,9 @@ func TestStreamWithoutData(t *testing.T) {
 		{"an ignored event of 2 MiB", "data: " + strings.Repeat("x", 2<<20) + "\n\ndata: x\n\n", 1, 0, true, ErrTooLarge},
 		{"ignored events", "data: ping\n\n", 1 << 18, 0, true, ErrTooLarge},
 		{"long comments each second", ":" + strings.Repeat(" ", 8<<10) + "\n\n", 3600, time.Second, false, io.EOF},
+		{"comments, event of 2 bytes", strings.Repeat(":\n", 400<<10) + "data: {}\n\n", 20, 0, false, ErrTooLarge},
+		{"padding, event of 50 bytes", ":" + strings.Repeat(" ", 2<<10) + "\nid: 1\ndata: " + strings.Repeat("x", 50) + "\n\n", 8 << 10, 0, false, io.EOF},
+		{"an event of 8 MiB", ":" + strings.Repeat(" ", 2<<10) + "\n\ndata: " + strings.Repeat("x", 8<<20) + "\n\n", 4, 0, false, io.EOF},
 		{"events with data", "data: " + strings.Repeat("x", 1<<10) + "\n\n: ping\n\n", 8 << 10, 0, false, io.EOF},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -173,7 +173,7 @@ func (c *Client) Close() error {
 
 // exchangeWithProgress sends one request and reports its progress. If progressToken is empty, no progress is requested.
 func (c *Client) exchangeWithProgress(ctx context.Context, s *clientSession, r mcphttp.Request, progressToken string) mcphttp.Outcome {
-	r.Receive = func(m mcphttp.Message) { c.handleMessage(ctx, s, m) }
+	r.Receive = func(m mcphttp.Message) bool { return c.handleMessage(ctx, s, m) }
 	if progressToken != "" {
 		c.mu.Lock()
 		c.progressFuncs[progressToken] = c.Progress

@@ -163,8 +163,8 @@ func (c *Client) openLegacy(ctx context.Context) (*clientSession, error) {
 
 // openEvents opens a session of HTTP+SSE.
 func (c *Client) openEvents(ctx context.Context, version string) (*clientSession, error) {
-	opened, o := c.link.OpenEvents(ctx, c.initialize(version), initialized(), func(s *mcphttp.Session, m mcphttp.Message) {
-		c.handleMessage(c.life, &clientSession{Session: s, era: eraSSE}, m)
+	opened, o := c.link.OpenEvents(ctx, c.initialize(version), initialized(), func(s *mcphttp.Session, m mcphttp.Message) bool {
+		return c.handleMessage(c.life, &clientSession{Session: s, era: eraSSE}, m)
 	})
 	if opened == nil {
 		if err := contextError(ctx, c.plainURL()); err != nil {
@@ -209,7 +209,7 @@ func (c *Client) openStream(s *clientSession) {
 	opened := sync.OnceFunc(func() { close(s.streamReady) })
 	c.background.Go(func() {
 		defer opened()
-		c.link.Listen(ctx, s.Session, func(m mcphttp.Message) { c.handleMessage(ctx, s, m) }, opened)
+		c.link.Listen(ctx, s.Session, func(m mcphttp.Message) bool { return c.handleMessage(ctx, s, m) }, opened)
 	})
 }
 
@@ -241,8 +241,9 @@ func contextError(ctx context.Context, place string) error {
 	return fmt.Errorf("%s: %w", place, context.Cause(ctx))
 }
 
-// handleMessage handles a message that the server sends before an answer or on the stream of a session.
-func (c *Client) handleMessage(ctx context.Context, s *clientSession, m mcphttp.Message) {
+// handleMessage handles a message that the server sends before an answer or on the stream of a session. The result is false for a response,
+// because no request waits for it.
+func (c *Client) handleMessage(ctx context.Context, s *clientSession, m mcphttp.Message) bool {
 	switch {
 	case m.IsRequest() && s.era != eraModern: // in 2026-07-28, servers send no requests
 		c.startReply(ctx, s, m)
@@ -258,4 +259,5 @@ func (c *Client) handleMessage(ctx context.Context, s *clientSession, m mcphttp.
 	case m.Method == "notifications/tools/list_changed":
 		c.forgetTools()
 	}
+	return !m.IsResponse()
 }

@@ -17,14 +17,15 @@ type eventWriter struct {
 	closed bool
 }
 
-// sendMessage writes one message, unless the stream is closed.
-func (e *eventWriter) sendMessage(m mcphttp.Message) {
+// sendMessage writes one message, and reports whether the stream is open.
+func (e *eventWriter) sendMessage(m mcphttp.Message) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if !e.closed {
 		e.begin()
 		e.write(m)
 	}
+	return !e.closed
 }
 
 func (e *eventWriter) begin() {
@@ -93,14 +94,13 @@ func (c *httpProgram) serveStream(w http.ResponseWriter, r *http.Request) {
 }
 
 // sendUnrelated sends the program a message that belongs to no request. If the program has not opened a stream by GET, the message goes to
-// the stream of a pending request.
-func (c *httpProgram) sendUnrelated(m mcphttp.Message) {
+// the stream of a pending request. The result is false if there is no stream.
+func (c *httpProgram) sendUnrelated(m mcphttp.Message) bool {
 	c.mu.Lock()
 	out := c.stream
 	c.mu.Unlock()
 	if out != nil {
-		out.sendMessage(m)
-		return
+		return out.sendMessage(m)
 	}
 	c.conversation.mu.Lock()
 	var any *pendingRequest
@@ -109,8 +109,8 @@ func (c *httpProgram) sendUnrelated(m mcphttp.Message) {
 	}
 	c.conversation.mu.Unlock()
 	if any != nil {
-		any.receive(m)
-		return
+		return any.receive(m)
 	}
 	c.log("dropped a message from the server: the client has no open stream")
+	return false
 }

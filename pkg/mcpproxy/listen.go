@@ -217,7 +217,7 @@ func (l *Listener) handlePost(w http.ResponseWriter, r *http.Request, c *httpPro
 		w.Header().Set(sessionHeader, session)
 		talk = c.conversation
 	case session == "" && (m.Version() != "" || !m.IsRequest()): // a message of MCP 2026-07-28
-		talk = l.proxy.converse(l.base, func(mcphttp.Message) {})
+		talk = l.proxy.converse(l.base, func(mcphttp.Message) bool { return false })
 		talk.overHTTP = true
 		defer talk.stop()
 	case !known && session == "":

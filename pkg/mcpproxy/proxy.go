@@ -65,10 +65,10 @@ func (p *Proxy) log(format string, a ...any) {
 // conversation is the exchange of messages between one program and the server.
 type conversation struct {
 	*Proxy
-	base          context.Context       // context of the whole conversation
-	stop          context.CancelFunc    // ends the conversation
-	sendToProgram func(mcphttp.Message) // sends the program a message that belongs to no request
-	overHTTP      bool                  // the program speaks HTTP, so it sets the Mcp-Param headers itself
+	base          context.Context    // context of the whole conversation
+	stop          context.CancelFunc // ends the conversation
+	sendToProgram mcphttp.Receive    // sends the program a message that belongs to no request
+	overHTTP      bool               // the program speaks HTTP, so it sets the Mcp-Param headers itself
 
 	renewing  chan struct{} // semaphore; full while a lost session is replaced
 	answering atomic.Int64  // number of answers that the server has not accepted, see maxAnswers
@@ -87,7 +87,7 @@ type conversation struct {
 	annotated          annotations              // input schemas that require Mcp-Param headers
 }
 
-func (p *Proxy) converse(ctx context.Context, say func(mcphttp.Message)) *conversation {
+func (p *Proxy) converse(ctx context.Context, say mcphttp.Receive) *conversation {
 	p.prepare()
 	c := &conversation{Proxy: p, sendToProgram: say, renewing: make(chan struct{}, 1), requests: map[*pendingRequest]bool{}}
 	c.base, c.stop = context.WithCancel(ctx)
@@ -98,7 +98,7 @@ func (p *Proxy) converse(ctx context.Context, say func(mcphttp.Message)) *conver
 type pendingRequest struct {
 	mcphttp.Message
 	header  http.Header                // Mcp-Param headers of a program that speaks HTTP
-	receive func(mcphttp.Message)      // receives the server messages that precede the answer; nil: sendToProgram receives them
+	receive mcphttp.Receive            // receives the server messages that precede the answer; nil: sendToProgram receives them
 	answer  func(mcphttp.Message, int) // receives the answer, and the HTTP status of the server's response; the status is 0 if the server sent none
 	cancel  context.CancelFunc
 }
@@ -179,7 +179,7 @@ func (c *conversation) exchangeRequest(ctx context.Context, r *pendingRequest) m
 		if header == nil {
 			header = c.paramHeader(r.Message)
 		}
-		o := c.link.Exchange(ctx, s, mcphttp.Request{Message: r.Message, Header: header, Receive: func(m mcphttp.Message) { c.handleMessage(r, s, m) }})
+		o := c.link.Exchange(ctx, s, mcphttp.Request{Message: r.Message, Header: header, Receive: func(m mcphttp.Message) bool { return c.handleMessage(r, s, m) }})
 		switch o.Next(tried, isRepeatable(r.Method)) {
 		case mcphttp.Reopen:
 			tried.Reopen++
@@ -220,7 +220,7 @@ func (c *conversation) sendOneWay(ctx context.Context, m mcphttp.Message) {
 				return
 			}
 		}
-		o := c.link.Exchange(ctx, s, mcphttp.Request{Message: m, Receive: func(m mcphttp.Message) { c.handleMessage(nil, s, m) }})
+		o := c.link.Exchange(ctx, s, mcphttp.Request{Message: m, Receive: func(m mcphttp.Message) bool { return c.handleMessage(nil, s, m) }})
 		err := c.link.Failure(o)
 		if o.Next(tried, isRepeatable(m.Method)) == mcphttp.Reopen && m.Method != "" && m.Method != "notifications/initialized" {
 			tried.Reopen++
@@ -262,13 +262,14 @@ func (c *conversation) cancelRequest(m mcphttp.Message) bool {
 
 // handleMessage handles a message of the server other than the answer to r. r is the request on whose stream the message came, or nil. s is the
 // session of the message. The message may answer another request. Messages that are not valid JSON-RPC are dropped, because some programs crash on them.
-func (c *conversation) handleMessage(r *pendingRequest, s *mcphttp.Session, m mcphttp.Message) {
+// The result is false if the message was dropped.
+func (c *conversation) handleMessage(r *pendingRequest, s *mcphttp.Session, m mcphttp.Message) bool {
 	switch {
 	case m.IsResponse():
 		other := c.findRequest(m.ID)
 		if other == nil {
 			c.log("dropped a response from the server to an unknown request")
-			return
+			return false
 		}
 		answer := c.answerTo(other.Message, mcphttp.Outcome{Answer: m})
 		if c.removeRequest(other) {
@@ -278,23 +279,22 @@ func (c *conversation) handleMessage(r *pendingRequest, s *mcphttp.Session, m mc
 			other.answer(answer, 0)
 			other.cancel()
 		}
+		return true
 	case !isValidMessage(m):
 		c.log("dropped a message from the server that is not JSON-RPC")
+		return false
 	case m.IsRequest() && len(m.ID) > mcphttp.MaxRequestID:
 		c.log("dropped a request from the server whose id is longer than %d bytes", mcphttp.MaxRequestID)
-	default:
-		switch {
-		case m.IsRequest():
-			m = c.addQuestion(s, m)
-		case m.Method == "notifications/cancelled":
-			m = c.renameCancelled(s, m)
-		}
-		if r != nil && r.receive != nil {
-			r.receive(m)
-			return
-		}
-		c.sendToProgram(m)
+		return false
+	case m.IsRequest():
+		m = c.addQuestion(s, m)
+	case m.Method == "notifications/cancelled":
+		m = c.renameCancelled(s, m)
 	}
+	if r != nil && r.receive != nil {
+		return r.receive(m)
+	}
+	return c.sendToProgram(m)
 }
 
 // answerTo returns the answer to a request. A valid response of the server is passed on byte for byte. If the server's response is invalid,

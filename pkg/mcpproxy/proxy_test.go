@@ -133,7 +133,7 @@ func (a *tokens) Authorize(_ context.Context, _ *http.Request, res *http.Respons
 func TestCostDoesNotGrow(t *testing.T) {
 	auth := &tokens{}
 	p := &Proxy{URL: "http://127.0.0.1/mcp", Auth: auth, HTTP: &http.Client{Transport: answering{}}}
-	c := p.converse(t.Context(), func(mcphttp.Message) {})
+	c := p.converse(t.Context(), func(mcphttp.Message) bool { return true })
 	m, _ := mcphttp.Parse([]byte(modern("1", "ping", "")))
 	n := 0
 	exchange := func() {

@@ -22,6 +22,8 @@ type question struct {
 	id      json.RawMessage  // id that the server chose
 	shown   json.RawMessage  // id that the program sees
 	lost    bool             // the session is over
+
+	plainID, plainShown string // plainID of both; decoding all ids for each message would take much time
 }
 
 // addQuestion remembers a question of a session, and returns the message for the program. If the program has not answered a question of
@@ -32,13 +34,14 @@ func (c *conversation) addQuestion(s *mcphttp.Session, m mcphttp.Message) mcphtt
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	q := question{session: s, id: bytes.Clone(m.ID)}
-	q.shown = q.id
+	q := question{session: s, id: bytes.Clone(m.ID), plainID: plainID(m.ID)}
+	q.shown, q.plainShown = q.id, q.plainID
 	if slices.ContainsFunc(c.questions, func(earlier question) bool {
-		return isSameQuestion(earlier.shown, m.ID) && (earlier.lost || earlier.session != s)
+		return (earlier.lost || earlier.session != s) && earlier.plainShown == q.plainID
 	}) {
 		c.renamed++
 		q.shown = fmt.Appendf(nil, `"mcpauth-question-%d"`, c.renamed)
+		q.plainShown = plainID(q.shown)
 		m = mcphttp.NewRequest(q.shown, m.Method, m.Params)
 	}
 	if len(c.questions) == maxQuestions {
@@ -48,9 +51,12 @@ func (c *conversation) addQuestion(s *mcphttp.Session, m mcphttp.Message) mcphtt
 	return m
 }
 
-// isSameQuestion reports whether two ids are equal. A program may write a string with other escapes than the server.
-func isSameQuestion(a, b json.RawMessage) bool {
-	return mcphttp.SameID(a, b) || jsonscan.Type(a) == "string" && jsonscan.Type(b) == "string" && jsonscan.Unquote(a) == jsonscan.Unquote(b)
+// plainID returns an id without quotes and escapes. A program may write a string with other escapes than the server, or a number as a string.
+func plainID(id json.RawMessage) string {
+	if jsonscan.Type(id) == "string" {
+		return jsonscan.Unquote(id)
+	}
+	return string(id)
 }
 
 // takeQuestion returns the session to which the program's answer m belongs, and the answer with the id that the server chose. The session is
@@ -64,7 +70,8 @@ func (c *conversation) takeQuestion(m mcphttp.Message) (*mcphttp.Session, mcphtt
 	}
 	i := slices.IndexFunc(c.questions, func(q question) bool { return string(q.shown) == string(m.ID) })
 	if i < 0 {
-		i = slices.IndexFunc(c.questions, func(q question) bool { return isSameQuestion(q.shown, m.ID) })
+		plain := plainID(m.ID)
+		i = slices.IndexFunc(c.questions, func(q question) bool { return q.plainShown == plain })
 	}
 	if i < 0 && c.session == nil {
 		return current, m // without sessions, no other question has this id
@@ -95,11 +102,11 @@ func (c *conversation) loseQuestions() {
 // renameCancelled returns a notification with which the server cancels a question. If the program sees the question under another id, the
 // notification gets this id.
 func (c *conversation) renameCancelled(s *mcphttp.Session, m mcphttp.Message) mcphttp.Message {
-	id := jsonscan.Member(m.Params, "requestId")
+	id := plainID(jsonscan.Member(m.Params, "requestId"))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, q := range c.questions {
-		if q.session == s && isSameQuestion(q.id, id) && string(q.shown) != string(q.id) {
+		if q.session == s && q.plainID == id && q.plainShown != id {
 			return mcphttp.NewRequest(nil, m.Method, fmt.Appendf(nil, `{"requestId":%s}`, q.shown))
 		}
 	}

@@ -111,7 +111,7 @@ func TestIDsOfQuestions(t *testing.T) {
 		{[]string{`1`}, `2`, ""},
 		{[]string{`""`}, `null`, ""},
 	} {
-		c := (&Proxy{URL: "https://mcp.example/mcp"}).converse(t.Context(), func(mcphttp.Message) {})
+		c := (&Proxy{URL: "https://mcp.example/mcp"}).converse(t.Context(), func(mcphttp.Message) bool { return true })
 		defer c.stop()
 		c.session = session
 		for _, id := range tt.asked {
@@ -126,7 +126,7 @@ func TestIDsOfQuestions(t *testing.T) {
 
 // The ids of unanswered questions take a limited amount of memory.
 func TestQuestionsAreBounded(t *testing.T) {
-	c := (&Proxy{URL: "https://mcp.example/mcp"}).converse(t.Context(), func(mcphttp.Message) {})
+	c := (&Proxy{URL: "https://mcp.example/mcp"}).converse(t.Context(), func(mcphttp.Message) bool { return true })
 	defer c.stop()
 	for i := range 2 * maxQuestions {
 		c.addQuestion(&mcphttp.Session{Version: "2025-11-25"}, mcphttp.NewRequest(fmt.Append(nil, i), "ping", nil))
@@ -148,7 +148,7 @@ func TestAnswersAreBounded(t *testing.T) {
 			}
 		}
 	})
-	c := s.proxy().converse(t.Context(), func(mcphttp.Message) {})
+	c := s.proxy().converse(t.Context(), func(mcphttp.Message) bool { return true })
 	defer c.stop()
 	session := &mcphttp.Session{Version: "2025-11-25"}
 	c.session = session
@@ -171,5 +171,27 @@ func TestAnswersAreBounded(t *testing.T) {
 	c.sendOneWay(t.Context(), mcphttp.NewResult([]byte(`"later"`), []byte(`{}`)))
 	if n := len(s.seen()); n != maxAnswers+1 {
 		t.Errorf("%d responses were sent in all, expected %d", n, maxAnswers+1)
+	}
+}
+
+// A question, its cancellation or an answer costs no work for each of the questions that are remembered, even if those are of a lost session.
+func TestManyQuestionsOfALostSession(t *testing.T) {
+	c := (&Proxy{URL: "https://mcp.example/mcp"}).converse(t.Context(), func(mcphttp.Message) bool { return true })
+	defer c.stop()
+	lost, current := &mcphttp.Session{Version: "2025-11-25"}, &mcphttp.Session{Version: "2025-11-25"}
+	id := func(i int) []byte { return fmt.Appendf(nil, `"%s%d"`, strings.Repeat("a", 900), i) }
+	for i := range maxQuestions {
+		c.addQuestion(lost, mcphttp.NewRequest(id(i), "ping", nil))
+	}
+	for name, step := range map[string]func(){
+		"question": func() { c.addQuestion(current, mcphttp.NewRequest(id(maxQuestions), "ping", nil)) },
+		"cancellation": func() {
+			c.renameCancelled(lost, mcphttp.NewRequest(nil, "notifications/cancelled", []byte(`{"requestId":"x"}`)))
+		},
+		"answer": func() { c.takeQuestion(mcphttp.NewResult([]byte(`"x"`), []byte(`{}`))) },
+	} {
+		if n := testing.AllocsPerRun(10, step); n > 100 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
 	}
 }

@@ -82,7 +82,9 @@ func (c *conversation) finishHandshake(ctx context.Context, m mcphttp.Message) {
 }
 
 // handleEvent handles a message on the stream of an HTTP+SSE session.
-func (c *conversation) handleEvent(s *mcphttp.Session, m mcphttp.Message) { c.handleMessage(nil, s, m) }
+func (c *conversation) handleEvent(s *mcphttp.Session, m mcphttp.Message) bool {
+	return c.handleMessage(nil, s, m)
+}
 
 // recordAnswer stores data of an answered request. Subscriptions and the log level must be repeated in a new session. A list of tools shows
 // which tools require headers.
@@ -191,7 +193,7 @@ func (c *conversation) restoreState(ctx context.Context, s *mcphttp.Session) {
 	c.mu.Unlock()
 	for i, m := range all {
 		again := mcphttp.NewRequest(fmt.Appendf(nil, `"mcpauth-restore-%d"`, i), m.Method, m.Params)
-		o := c.link.Exchange(ctx, s, mcphttp.Request{Message: again, Receive: func(m mcphttp.Message) { c.handleMessage(nil, s, m) }})
+		o := c.link.Exchange(ctx, s, mcphttp.Request{Message: again, Receive: func(m mcphttp.Message) bool { return c.handleMessage(nil, s, m) }})
 		if err := c.link.Failure(o); err != nil {
 			what := "the subscription to " + httpx.Text(jsonscan.Unquote(jsonscan.Member(m.Params, "uri")), 200)
 			if m.Method == "logging/setLevel" {
@@ -253,7 +255,7 @@ func (c *conversation) waitForLoss(ctx context.Context, s *mcphttp.Session) bool
 			return false
 		}
 	}
-	o := c.link.Listen(ctx, s, func(m mcphttp.Message) { c.handleMessage(nil, s, m) }, nil)
+	o := c.link.Listen(ctx, s, func(m mcphttp.Message) bool { return c.handleMessage(nil, s, m) }, nil)
 	return ctx.Err() == nil && o.Reason == mcphttp.UnknownSession
 }
 

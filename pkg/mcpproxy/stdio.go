@@ -143,17 +143,19 @@ func (s *stdioProgram) awaitAnswers(ctx context.Context) {
 	}
 }
 
-// writeMessage writes one message as a line.
-func (s *stdioProgram) writeMessage(m mcphttp.Message) {
+// writeMessage writes one message as a line, and reports whether the program can receive it.
+func (s *stdioProgram) writeMessage(m mcphttp.Message) bool {
 	line := append(oneLine(m.Raw), '\n')
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	if s.outputClosed.Load() {
-		return
+		return false
 	}
-	if _, err := s.out.Write(line); err != nil {
+	_, err := s.out.Write(line)
+	if err != nil {
 		s.abort(fmt.Errorf("a message for the client cannot be written: %w", err))
 	}
+	return err == nil
 }
 
 // oneLine returns a copy of a message on one line, with capacity for a line end. Line breaks between members become spaces.

@@ -290,7 +290,7 @@ func TestCancels(t *testing.T) {
 // When the program ends, the server gets no cancellation of a request that was answered meanwhile.
 func TestEndCancelsOnlyPending(t *testing.T) {
 	s := newServer(t, func(w http.ResponseWriter, _ *http.Request, m mcphttp.Message) { greeted(w, m, "s1") })
-	c := s.proxy().converse(t.Context(), func(mcphttp.Message) {})
+	c := s.proxy().converse(t.Context(), func(mcphttp.Message) bool { return true })
 	c.session = &mcphttp.Session{Version: "2025-11-25", ID: "s1"}
 	for _, id := range []string{"1", "2"} {
 		m, _ := mcphttp.Parse([]byte(call(id, "x")))
