@@ -266,7 +266,7 @@ func TestWaitIsNotHeldByOtherConnections(t *testing.T) {
 	l := listen(t, Options{})
 	done := wait(t, l, expect)
 	var oldest net.Conn
-	for i := range 300 {
+	for i := range 600 {
 		said := []string{"", "GET /callback HTTP/1.1\r\nHost: "}[i%2]
 		conn, err := net.Dial("tcp", "127.0.0.1:"+strconv.Itoa(l.Port()))
 		if err != nil {
@@ -278,7 +278,7 @@ func TestWaitIsNotHeldByOtherConnections(t *testing.T) {
 	}
 	_ = oldest.SetReadDeadline(time.Now().Add(headerTime / 2))
 	if _, err := oldest.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Error("300 connections are open")
+		t.Error("600 connections are open")
 	}
 	request(t, http.MethodGet, l.RedirectURI()+good, "")
 	if r := <-done; r.code != "c-1" {

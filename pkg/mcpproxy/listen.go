@@ -113,7 +113,9 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNotFound)
 		return
 	}
-	l.strangers.Admit(r)
+	if !l.strangers.Admit(r) {
+		return // nothing may run whose response cannot arrive
+	}
 	c, known := l.findProgram(r.Header.Get(sessionHeader))
 	switch {
 	case r.Method == http.MethodPost:
