@@ -375,14 +375,6 @@ func (p *program) allLogins(ctx context.Context) ([]flow.Status, error) {
 	return c.Statuses(ctx)
 }
 
-// nameOrURL returns a SERVER argument that selects a login: its name, or else its URL.
-func nameOrURL(s flow.Status) string {
-	if s.Name != nil {
-		return *s.Name
-	}
-	return s.URL
-}
-
 // checkName returns an error for a name that looks like a URL or a flag, or that already belongs to another server.
 func (p *program) checkName(ctx context.Context, name, url string) error {
 	odd := func(r rune) bool {

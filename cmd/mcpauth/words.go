@@ -107,3 +107,11 @@ func describeAccount(s flow.Status) string {
 	}
 	return " as " + foldLine(s.Account) + " (unverified)"
 }
+
+// nameOrURL returns a SERVER argument that selects a login: its name, or else its URL.
+func nameOrURL(s flow.Status) string {
+	if s.Name != nil {
+		return *s.Name
+	}
+	return s.URL
+}
