@@ -279,3 +279,22 @@ func TestProjectBesideAnOwnLogin(t *testing.T) {
 	u.must(t, exitDone, "login", url, "--callback-url", "-") // as the error says
 	u.must(t, exitDone, header...)
 }
+
+// The refusals cure: the user's own name of the same URL needs no trust, and a hint contains only names that --name accepts.
+func TestHonestUserOfAProjectsNames(t *testing.T) {
+	t.Parallel()
+	u := newUser(t)
+	u.env = append(u.env, "KEY=canary-key")
+	url := u.good.URL()
+	u.must(t, exitDone, "login", url, "--name", "shop")
+	u.project(t, project("shop", url))
+	u.must(t, exitDone, "token", "shop", "-H", "X-Key: $KEY")
+	u.project(t, project("My Shop", url))
+	u.must(t, exitDone, "login", "My Shop")
+	u.project(t, `{}`)
+	for _, args := range [][]string{{"call", "My Shop", "whoami", "-H", "X-Key: $KEY"}, {"tools", "My Notes"}} {
+		if u.must(t, exitUsage, args...); strings.Contains(u.stderr.String(), "--name") || !strings.Contains(u.stderr.String(), "hint: give ") {
+			t.Errorf("%q: %s", args, u.stderr.String())
+		}
+	}
+}

@@ -125,3 +125,13 @@ func TestPastedTexts(t *testing.T) {
 		}
 	}
 }
+
+// A value of a schema is shown as it is, or as JSON in the quotes of the shell.
+func TestShownValue(t *testing.T) {
+	t.Setenv("PSModulePath", "")
+	for raw, want := range map[string]string{`"fast"`: "fast", `7`: "7", `"\t"`: `'"\t"'`, `" "`: `'" "'`, `""`: `'""'`, `"C:\\me"`: `'"C:\\me"'`, `"don't"`: `'"don'\''t"'`, `["a"]`: `'["a"]'`, `"$(id)"`: `'"$(id)"'`} {
+		if got := shownValue(json.RawMessage(raw)); got != want {
+			t.Errorf("%s: %s, want %s", raw, got, want)
+		}
+	}
+}

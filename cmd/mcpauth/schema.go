@@ -61,11 +61,20 @@ func argumentLine(a toolargs.Property) string {
 	return shortName(a.Name, 200) + " " + httpx.Text("("+strings.Join(words, ", ")+")", 300)
 }
 
-// shownValue returns a value like the name of a stranger, cut to 300 bytes, because many arguments may refer to the same large value.
+// shownValue returns a plain text as it is, and any other value as JSON in the quotes of the shell. JSON shows tabs and line breaks, and has no
+// backslash before an apostrophe, so that fish reads the quotes too. A value of more than 300 bytes is cut, because many arguments may refer to
+// the same large value.
 func shownValue(raw json.RawMessage) string {
-	text := string(raw[:min(len(raw), 300)])
-	_ = json.Unmarshal(raw[:len(text)], &text) // only a string, which is shown without its own quotation marks
-	return shortName(text, 300)
+	cut, text := string(raw[:min(len(raw), 300)]), ""
+	switch {
+	case json.Unmarshal([]byte(cut), &text) == nil && foreignName(text) == text:
+		return text
+	case foreignName(cut) == cut:
+		return cut
+	case shellQuoting().escape != nil && len(cut) == len(raw) && isShowable(cut):
+		return "'" + strings.ReplaceAll(cut, "'", `'\''`) + "'"
+	}
+	return shortName(cut, 300)
 }
 
 // argumentExample returns a value that the argument allows.

@@ -192,6 +192,7 @@ func (p *program) serverByEntry(ctx context.Context, file *config.File, e config
 			return s, &configError{message: fmt.Sprintf("the name %s means %s in %s, but %s in the stored login", quote(e.Name), s.target.URL, e.Path, login.URL),
 				hint: "use the URL, or another file: --config FILE"}
 		}
+		s.target.NameOfProject = s.target.NameOfProject && login.NameOfProject
 	}
 	if n != needAll { // login knows its flags later
 		return s, nil
@@ -214,8 +215,10 @@ func (p *program) unknownName(ctx context.Context, word string, file *config.Fil
 	if file.Path != "" {
 		where = "among the stored logins and in " + file.Path
 	}
-	e := &usageError{message: fmt.Sprintf("unknown server %s: no such name %s", quote(word), where),
-		hint: "give a URL (https://…), or store one under this name: mcpauth login URL --name " + shellWord(word)}
+	e := &usageError{message: fmt.Sprintf("unknown server %s: no such name %s", quote(word), where), hint: "give a URL (https://…)"}
+	if isLoginName(word) {
+		e.hint += ", or store one under this name: mcpauth login URL --name " + word
+	}
 	if near := toolargs.Nearest(word, known); len(near) > 0 {
 		e.hint = "did you mean " + strings.Join(convert(near, dataWord), " or ") + "?"
 	} else if strings.ContainsAny(word, "./") {
@@ -377,10 +380,7 @@ func (p *program) allLogins(ctx context.Context) ([]flow.Status, error) {
 
 // checkName returns an error for a name that looks like a URL or a flag, or that already belongs to another server.
 func (p *program) checkName(ctx context.Context, name, url string) error {
-	odd := func(r rune) bool {
-		return !(r == '-' || r == '_' || r == '.' || r == '@' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z')
-	}
-	if name == "" || len(name) > 64 || strings.HasPrefix(name, "-") || strings.ContainsFunc(name, odd) {
+	if !isLoginName(name) {
 		return usage("--name: a name is 1 to 64 letters, digits and ._@-, not beginning with -")
 	}
 	s, err := p.serverByName(ctx, name, needStored)

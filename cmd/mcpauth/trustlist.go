@@ -190,6 +190,10 @@ func (p *program) checkNameOfProject(t flow.Target) error {
 	if !t.NameOfProject || !p.namesSecret() {
 		return nil
 	}
-	return &configError{message: fmt.Sprintf("only an unfinished login, or a project's file that was not trusted, gave the name %s to %s, and this command would send a secret of its flags there", quote(t.Profile), t.URL),
-		hint: "give the URL of the server instead of its name, or give it the name yourself: mcpauth login " + shellWord(t.URL) + " --name " + shellWord(t.Profile)}
+	e := &configError{message: fmt.Sprintf("only an unfinished login, or a project's file that was not trusted, gave the name %s to %s, and this command would send a header or a secret of its flags there", quote(t.Profile), t.URL),
+		hint: "give the URL of the server instead of its name: " + shellWord(t.URL)}
+	if isLoginName(t.Profile) {
+		e.hint = "give the URL of the server instead of its name, or give it the name yourself: mcpauth login " + shellWord(t.URL) + " --name " + t.Profile
+	}
+	return e
 }

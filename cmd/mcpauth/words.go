@@ -115,3 +115,11 @@ func nameOrURL(s flow.Status) string {
 	}
 	return s.URL
 }
+
+// isLoginName reports whether --name accepts a name.
+func isLoginName(name string) bool {
+	odd := func(r rune) bool {
+		return !(r == '-' || r == '_' || r == '.' || r == '@' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z')
+	}
+	return name != "" && len(name) <= 64 && !strings.HasPrefix(name, "-") && !strings.ContainsFunc(name, odd)
+}

@@ -14,6 +14,7 @@
 package config
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -25,6 +26,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"mcpauth/internal/httpx"
 )
 
 // The maximum file sizes in bytes. The user's own file may be large, because Claude Code stores the history of all projects in the same
@@ -163,10 +166,24 @@ func readFile(path string, limit int64, found bool) (*File, error) {
 	sum := sha256.Sum256(data)
 	file.Sum = hex.EncodeToString(sum[:])
 	for name, e := range file.Servers {
-		e.Sum, e.Found = file.Sum, found
+		if e.Sum, e.Found = file.Sum, found; found {
+			e.Skipped = cmp.Or(e.Skipped, e.hiddenArgument())
+		}
 		file.Servers[name] = e
 	}
 	return file, nil
+}
+
+// hiddenArgument returns a reason if a list that shows the name and the URL of the entry could pass a script another argument.
+func (e Entry) hiddenArgument() string {
+	isBlank := func(r rune) bool { return r == ' ' || httpx.IsInvisible(r) }
+	switch {
+	case httpx.HidesArgument(e.Name):
+		return "its name could be read as a flag, a file or a wildcard"
+	case strings.ContainsFunc(e.URL, isBlank) || strings.IndexAny(e.URL, "-*?[@+!") == 0:
+		return "its url is not a URL, or has blanks or invisible characters"
+	}
+	return ""
 }
 
 // openFile opens a file. A file that was found must be a regular file, because to open a pipe can block, and to follow a symbolic link can

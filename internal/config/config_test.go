@@ -241,7 +241,7 @@ func TestLocalProgramsAreSkipped(t *testing.T) {
 // Entries whose name would be a flag, a URL or nothing on a command line are skipped. A hint with such a name could be dangerous: "mcpauth
 // logout --all" logs out of all servers.
 func TestNamesThatAreNoNames(t *testing.T) {
-	for _, name := range []string{"--all", "-q", "a --config=evil.json", "a ?-config=evil.json", "a @(-)-config=evil.json", "a x=@.env", "*", "[a-]-q", "a \"-q", "", "https://mcp.example/mcp", "z\x00pending:x", "z\u200b", "z\u3164", "z\ufe0f", "z\u034f", "z\U000e0100", "z\u17b5", "z ", " z", "y  z", "z\U00013441", "z\u00a0", "\u202ez"} {
+	for _, name := range []string{"--all", "-q", "", "https://mcp.example/mcp", "z\x00pending:x", "z\u200b", "z\u3164", "z\ufe0f", "z\u034f", "z\U000e0100", "z\u17b5", "z ", " z", "y  z", "z\U00013441", "z\u00a0", "\u202ez"} {
 		text, err1 := json.Marshal(map[string]any{"mcpServers": map[string]any{name: map[string]string{"url": "https://x"}}})
 		f, err2 := parse("f", text)
 		if err := errors.Join(err1, err2); err != nil {
@@ -253,16 +253,28 @@ func TestNamesThatAreNoNames(t *testing.T) {
 	}
 }
 
-// A command lists the URLs of all entries. A script that passes such a URL on must not pass a flag.
-func TestURLsThatAreNoURLs(t *testing.T) {
-	for url, used := range map[string]bool{"https://x/EVIL --header=X-Key:@id_rsa": false, "--all": false, "https://x/\u200b": false, "*": false, "https://x/mcp?user=@me": true, "${BASE}/mcp": true, "http://localhost:1/mcp": true} {
-		text, err1 := json.Marshal(map[string]any{"mcpServers": map[string]any{"x": map[string]string{"url": url}}})
-		f, err2 := parse("f", text)
-		if err := errors.Join(err1, err2); err != nil {
+// Commands list the names and URLs of all entries. If a script passes them on without quotes, those of a project's file must not contain flags,
+// files or wildcards. Those of the user's own file may.
+func TestEntriesThatHideArguments(t *testing.T) {
+	const good = "https://x/mcp"
+	for _, tt := range []struct {
+		name, url string
+		used      bool
+	}{
+		{"a --config=evil.json", good, false}, {"a ?-config=evil.json", good, false}, {"a @(-)-config=evil.json", good, false}, {"a x=@.env", good, false},
+		{`a "-q`, good, false}, {"*", good, false}, {"[a-]-q", good, false}, {"x", good + " --header=X-Key:@id_rsa", false}, {"x", "--all", false},
+		{"x", good + "\u200b", false}, {"x", "*", false}, {"x", good + "?user=@me", true}, {"x", "${BASE}/mcp", true}, {"Linear (work)", good, true}, {"@scope/x", good, true},
+	} {
+		path := filepath.Join(t.TempDir(), ".mcp.json")
+		text, err := json.Marshal(map[string]any{"mcpServers": map[string]any{tt.name: map[string]string{"url": tt.url}}})
+		if err := errors.Join(err, os.WriteFile(path, text, 0o600)); err != nil {
 			t.Fatal(err)
 		}
-		if (len(f.Names()) == 1) != used {
-			t.Errorf("%q: %+v", url, f.Servers["x"])
+		for _, p := range []Places{{Project: path}, {Own: path}} {
+			f, err := Load(t.Context(), p)
+			if err != nil || (len(f.Names()) == 1) != (tt.used || p.Own != "") {
+				t.Errorf("%+v in %+v: %+v, %v", tt, p, f, err)
+			}
 		}
 	}
 }

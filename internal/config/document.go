@@ -126,8 +126,8 @@ func (d *document) readEntry(name string, v hujson.Value) (Entry, error) {
 			return e, d.fault(m.Name.StartOffset, "%s is a member of auth, not of the entry", word)
 		}
 	}
-	if name == "" || httpx.HidesArgument(name) || strings.Contains(name, "://") { // on the command line, mcpauth would take such a name for a flag, a URL or a missing argument
-		e.Skipped = "its name is empty, looks like a URL, or has a word that could be read as a flag, a file or a wildcard"
+	if name == "" || strings.HasPrefix(name, "-") || strings.Contains(name, "://") { // on the command line, mcpauth would take such a name for a flag, a URL or a missing argument
+		e.Skipped = "its name is empty, begins with - or looks like a URL"
 		return e, nil
 	}
 	if strings.ContainsFunc(name, httpx.IsInvisible) || strings.Join(strings.Fields(name), " ") != name { // messages and hints would show the name of another server
@@ -141,13 +141,8 @@ func (d *document) readEntry(name string, v hujson.Value) (Entry, error) {
 			}
 		}
 	}
-	isBlank := func(r rune) bool { return r == ' ' || httpx.IsInvisible(r) }
-	switch {
-	case e.URL == "":
+	if e.URL == "" {
 		e.Skipped = "it has no url"
-		return e, nil
-	case strings.ContainsFunc(e.URL, isBlank) || strings.IndexAny(e.URL, "-*?[@+!") == 0: // a list shows the URL, and a command could read it, or a word of it, as a flag
-		e.Skipped = "its url is not a URL, or has blanks or invisible characters"
 		return e, nil
 	}
 	if v, ok := members["headers"]; ok {

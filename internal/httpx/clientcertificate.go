@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 )
 
 // Certificate is a TLS client certificate (RFC 8705).
@@ -16,7 +17,8 @@ type Certificate struct {
 }
 
 // Presenting returns a client with a TLS client certificate. If a server requests a certificate, the client presents cert, but only in a
-// request to a URL for which accepts returns true, and never after a redirect. If c is nil, Presenting uses Default. If c is not nil, c must come from New.
+// request to a URL for which accepts returns true. After a redirect, the client presents cert only if keepsTenant is true for each step. If c is
+// nil, Presenting uses Default. If c is not nil, c must come from New.
 func Presenting(c *http.Client, cert Certificate, accepts func(*url.URL) bool) *http.Client {
 	p := *cmp.Or(c, Default())
 	p.Transport = &certificateTransport{next: p.Transport, cert: cert, accepts: accepts}
@@ -34,11 +36,22 @@ type certificateTransport struct {
 type presentedKey struct{}
 
 func (t *certificateTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	redirected := req.Response != nil // net/http sets Response to the redirect, whose target another tenant of the host may own
-	if req.URL.Scheme == "https" && !redirected && t.accepts(req.URL) {
+	may := req.URL.Scheme == "https" && t.accepts(req.URL)
+	for r := req; may && r.Response != nil; r = r.Response.Request { // net/http sets Response to the redirect that led to the request
+		may = keepsTenant(r.Response.Request.URL, r.URL)
+	}
+	if may {
 		req = req.WithContext(context.WithValue(req.Context(), presentedKey{}, t.cert))
 	}
 	return t.next.RoundTrip(req)
+}
+
+// keepsTenant reports whether a redirect cannot lead to another tenant of the host: it only adds a slash to the path, or leads to a URL below
+// /.well-known/, which belongs to the host.
+func keepsTenant(from, to *url.URL) bool {
+	path := to.EscapedPath()
+	return SameOrigin(from, to) && !strings.Contains(to.Path, "..") && (to.RawQuery == "" || to.RawQuery == from.RawQuery) &&
+		(path == from.EscapedPath()+"/" || strings.HasPrefix(path, "/.well-known/"))
 }
 
 // certificateFor returns the certificate that a request may present. If there is none, the ID of the result is empty.

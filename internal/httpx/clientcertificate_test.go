@@ -86,8 +86,12 @@ func TestCertificateStaysWithItsServer(t *testing.T) {
 		if r.URL.Path == "/away" {
 			http.Redirect(w, r, other.URL, http.StatusFound)
 		}
-		if r.URL.Path == "/moved" {
-			http.Redirect(w, r, "/tenant/delete?item=1", http.StatusFound)
+		for from, to := range map[string]string{"/moved": "/tenant/delete?item=1", "/folder": "/folder/", "/tenant/meta": "/.well-known/x/tenant", "/dots": "/.well-known/../tenant/delete",
+			"/slash": "/slash/?item=1", "/twice": "/tenant/a", "/tenant/a": "/tenant/a/", "/thrice": "/.well-known/y", "/.well-known/y": "/tenant/b"} {
+			if r.URL.Path == from {
+				w.Header().Set("Location", to)
+				w.WriteHeader(http.StatusFound)
+			}
 		}
 	})
 	c := trusting(t, home)
@@ -101,7 +105,10 @@ func TestCertificateStaysWithItsServer(t *testing.T) {
 		}{
 			{"ann", ann, "GET", home.URL, "ann"}, {"bob", bob, "GET", home.URL, "bob"}, {"nobody", c, "GET", home.URL, "nothing"},
 			{"ann elsewhere", ann, "GET", other.URL, "nothing"}, {"ann sent elsewhere", ann, "GET", home.URL + "/away", "nothing"},
-			{"ann sent to another tenant", ann, "GET", home.URL + "/moved", "nothing"},
+			{"ann sent to another tenant", ann, "GET", home.URL + "/moved", "nothing"}, {"ann sent to the folder", ann, "GET", home.URL + "/folder", "ann"},
+			{"ann sent to a well-known URL", ann, "GET", home.URL + "/tenant/meta", "ann"}, {"ann sent there with dots", ann, "GET", home.URL + "/dots", "nothing"},
+			{"ann sent to the folder with a query", ann, "GET", home.URL + "/slash", "nothing"}, {"ann sent elsewhere, then to the folder", ann, "GET", home.URL + "/twice", "nothing"},
+			{"ann sent to a well-known URL, then elsewhere", ann, "GET", home.URL + "/thrice", "nothing"},
 			{"ann, against all authorities", ann, "POST", home.URL, "ann"}, {"bob, against all authorities", bob, "POST", home.URL, "bob"},
 			{"nobody, against all authorities", c, "POST", home.URL, "nothing"},
 		} {

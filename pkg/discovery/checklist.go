@@ -188,7 +188,7 @@ func (r *Result) Meaning(a Attempt) string {
 	case a.isRefused():
 		return "no document here"
 	case strings.HasSuffix(a.Outcome, "tls: certificate required"):
-		return "the URL requires a client certificate; mcpauth presents one only at well-known URLs of known servers, and not after a redirect"
+		return "the URL requires a client certificate; mcpauth presents one only at well-known URLs of known servers, and not after a redirect to other URLs"
 	}
 	return "server error; cannot conclude that there is no document"
 }

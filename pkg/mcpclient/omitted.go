@@ -16,10 +16,17 @@ type omissions struct {
 	count  int
 }
 
+// addUnsafe reports an entry whose name hides an argument, see httpx.HidesArgument. member is the member of the entry that contains the name.
+func (o *omissions) addUnsafe(name, member string) {
+	o.add(name, func() string {
+		return "a command could read a part of its " + member + " as a flag, a file or a wildcard; to use it, type its " + member
+	})
+}
+
 // add reports an entry. The reason is computed only for an entry that is reported with its name.
 func (o *omissions) add(name string, reason func() string) {
 	if o.count++; o.count <= maxOmitted {
-		o.client.warn("the %s %q is omitted, because its definition is invalid: %s", o.kind, o.client.shown(name, 100), reason())
+		o.client.warn("the %s %q is omitted, because %s", o.kind, o.client.shown(name, 100), reason())
 	}
 }
 

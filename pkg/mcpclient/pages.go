@@ -126,7 +126,7 @@ func (c *Client) fetchList(ctx context.Context, l listSpec) ([]json.RawMessage, 
 			switch {
 			case seen[name]:
 			case httpx.HidesArgument(name):
-				omitted.add(name, func() string { return "a word of its " + l.key + " begins with -" })
+				omitted.addUnsafe(name, l.key)
 			default:
 				entries = append(entries, e)
 			}

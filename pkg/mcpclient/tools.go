@@ -65,11 +65,11 @@ func (c *Client) Tools(ctx context.Context) (ToolList, error) {
 	for _, t := range list.defs {
 		tool := parseTool(t)
 		if httpx.HidesArgument(tool.Name) {
-			omitted.add(tool.Name, func() string { return "a word of its name begins with -" })
+			omitted.addUnsafe(tool.Name, "name")
 			continue
 		}
 		if err := checkHeaders(tool.InputSchema); err != nil && c.serverEra() == eraModern { // earlier revisions have no rules for header annotations
-			omitted.add(tool.Name, func() string { return err.text(c.Clean) })
+			omitted.add(tool.Name, func() string { return "its definition is invalid: " + err.text(c.Clean) })
 			continue
 		}
 		kept, out.Tools = append(kept, t), append(out.Tools, tool)
