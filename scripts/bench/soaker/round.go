@@ -235,9 +235,9 @@ func (m met) explains(e ending) bool {
 		return e.sent != nil
 	case 4, 5:
 		return len(m.names) > 0 || m.kills > 0 || m.logout || e.hurry && e.code == 5
-	case 6: // a command that waits for another one fails at its own time limit
+	case 6: // A command that waits for another one fails at its own time limit. A login whose client is forgotten gets no answer from the browser, and holds the lock that long.
 		waited := strings.Contains(e.stderr, keystore.ErrBusy.Error())
-		return m.store || waited && (e.hurry || m.slow || m.logout && e.args[0] == "login")
+		return m.store || waited && (e.hurry || m.slow || (m.logout || m.ends) && e.args[0] == "login")
 	}
 	return false
 }
