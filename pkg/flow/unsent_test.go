@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -18,16 +17,8 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// closedAddress returns an address on loopback that refuses connections.
-func closedAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
+// closedAddress is an address on which nobody listens. The system gives port 1 to no test that asks for a free port.
+const closedAddress = "127.0.0.1:1"
 
 // hangingUp returns the address of a server that closes each connection before it reads from it.
 func hangingUp(t *testing.T) string {
@@ -80,12 +71,12 @@ func TestUnreachableEndpointBindsNothing(t *testing.T) {
 		through  func(*testing.T) *http.Client // nil: no proxy
 		bound    int
 	}{
-		"machine":         {"machine", "token_endpoint", func(t *testing.T) string { return "http://" + closedAddress(t) }, nil, 0},
-		"code":            {"code", "token_endpoint", func(t *testing.T) string { return "http://" + closedAddress(t) }, nil, 0},
-		"pushed request":  {"pushed request", "pushed_authorization_request_endpoint", func(t *testing.T) string { return "http://" + closedAddress(t) }, nil, 0},
-		"device":          {"device", "device_authorization_endpoint", func(t *testing.T) string { return "http://" + closedAddress(t) }, nil, 0},
+		"machine":         {"machine", "token_endpoint", func(t *testing.T) string { return "http://" + closedAddress }, nil, 0},
+		"code":            {"code", "token_endpoint", func(t *testing.T) string { return "http://" + closedAddress }, nil, 0},
+		"pushed request":  {"pushed request", "pushed_authorization_request_endpoint", func(t *testing.T) string { return "http://" + closedAddress }, nil, 0},
+		"device":          {"device", "device_authorization_endpoint", func(t *testing.T) string { return "http://" + closedAddress }, nil, 0},
 		"TLS":             {"machine", "token_endpoint", func(t *testing.T) string { return "https://" + untrusted(t) }, nil, 0},
-		"a proxy refuses": {"machine", "token_endpoint", func(t *testing.T) string { return "https://" + closedAddress(t) }, proxied, 0},
+		"a proxy refuses": {"machine", "token_endpoint", func(t *testing.T) string { return "https://" + closedAddress }, proxied, 0},
 		"http is sent":    {"machine", "token_endpoint", func(t *testing.T) string { return "http://" + hangingUp(t) }, nil, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -204,7 +195,7 @@ func TestRefusalOfTheProviderBindsNoOtherSecret(t *testing.T) {
 func TestUnreachableRenewalBindsNothing(t *testing.T) {
 	t.Parallel()
 	b, file := newBench(t, demo.Options{}), filepath.Join(t.TempDir(), "file")
-	address := "http://" + closedAddress(t)
+	address := "http://" + closedAddress
 	for name, tt := range map[string]struct {
 		text     string
 		settings Settings
