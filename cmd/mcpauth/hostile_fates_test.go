@@ -29,7 +29,7 @@ func fates() map[string]fate {
 	broken := func(says string) fate { return fate{exit: exitNetwork, says: says} }
 	harmless := fate{exit: exitDone, good: true}
 	quotedHint := shellQuoting().mark + attack.Imitation
-	omitted := `"` + attack.Flag + `" is omitted, because a command could read a part of its name as`
+	omitted := `"` + attack.Flag + `" is omitted, because a command could read a part of its`
 	call := []string{"call", "SERVER", "echo", "text=x"}
 	asClient := []string{"login", "SERVER", "--client-id", "demo-basic", "--client-secret-env", "CLIENT_SECRET"}
 	keyed := []string{"login", "SERVER", "-H", "X-Key: $USER_KEY"}
