@@ -354,7 +354,7 @@ func certificateWanted(err error) bool {
 
 func networkFailed(err error) bool {
 	return isA[*net.OpError](err) || isA[*net.DNSError](err) || isA[*url.Error](err) || isA[tls.RecordHeaderError](err) ||
-		isAny(io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.ECONNREFUSED, net.ErrClosed, httpx.ErrOverhead)(err)
+		isAny(io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.ECONNREFUSED, net.ErrClosed)(err)
 }
 
 // inPostgres reports whether an error comes from the postgres store.

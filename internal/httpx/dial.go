@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,7 +17,7 @@ import (
 func newTransport(roots *x509.CertPool, cert Certificate) *http.Transport {
 	t := &http.Transport{
 		Proxy:                  ProxyFor,
-		DialContext:            dialMetered,
+		DialContext:            dial,
 		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    30 * time.Second, // longer than usual: if a thousand processes start at once, each waits a long time for the processor
 		MaxResponseHeaderBytes: maxHeader,
@@ -57,8 +58,11 @@ func BadProxy(getenv func(string) string) string {
 
 // dial connects to a host. localhost and names that end in .localhost always mean this machine, even if a resolver answers otherwise (RFC
 // 6761 §6.3). dial tries 127.0.0.1 before ::1, because a server that listens on only one of them usually uses 127.0.0.1, and another user
-// may listen on the same port of ::1.
+// may listen on the same port of ::1. dial fails if it was called maxSends times for one request without a body.
 func dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if n, ok := ctx.Value(dialsKey{}).(*atomic.Int64); ok && n.Add(1) > maxSends {
+		return nil, errRepeated
+	}
 	d := net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	host, port, err := net.SplitHostPort(address)
 	if err != nil || !Local(&url.URL{Host: address}) || net.ParseIP(host) != nil {

@@ -1,7 +1,9 @@
 package httpx
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptrace"
 	"strings"
@@ -12,22 +14,24 @@ import (
 // request without a body is sent.
 const maxSends = 5
 
+// errRepeated is the error of a request without a body that net/http would send again without a limit.
+var errRepeated = fmt.Errorf("the server reset the request on %d connections", maxSends)
+
+// dialsKey is the key of a context under which sendOnce stores the number of connections that were opened for a request without a body.
+type dialsKey struct{}
+
 // sendOnce sends a request with a body so that the server processes it at most once. If an HTTP/2 server resets the stream with PROTOCOL_ERROR,
 // net/http alone would send the request again and again, although the server may have run a tool or used up a refresh token. sendOnce sends the
 // request again in two cases: an idle connection turned out to be closed before anything was written, or the server says that it did not
-// process the request (RFC 9113 §8.7). sendOnce calls gotConn for each connection, and leaves it to gotConn to bound the sends of a request
-// without a body.
-func sendOnce(t *http.Transport, req *http.Request, gotConn func(httptrace.GotConnInfo)) (*http.Response, error) {
+// process the request (RFC 9113 §8.7). net/http may repeat a request without a body, but opens at most maxSends connections for it, see dial.
+func sendOnce(t *http.Transport, req *http.Request) (*http.Response, error) {
 	if req.Body == nil || req.Body == http.NoBody || req.GetBody == nil {
-		return t.RoundTrip(req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{GotConn: gotConn})))
+		return t.RoundTrip(req.WithContext(context.WithValue(req.Context(), dialsKey{}, new(atomic.Int64))))
 	}
 	for sends := 1; ; sends++ {
 		var reused, written atomic.Bool
 		once := req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
-			GotConn: func(i httptrace.GotConnInfo) {
-				reused.Store(i.Reused)
-				gotConn(i)
-			},
+			GotConn:      func(i httptrace.GotConnInfo) { reused.Store(i.Reused) },
 			WroteHeaders: func() { written.Store(true) },
 		}))
 		once.GetBody = nil // then net/http does not send the body again

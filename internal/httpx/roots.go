@@ -75,9 +75,9 @@ func (r *rootsTransport) roundTrip(req *http.Request) (*http.Response, error) {
 	h := r.stateOf(req)
 	if likely := h.likelyTransport.Load(); likely != nil {
 		if req.Body != nil && req.Body != http.NoBody && req.GetBody == nil { // the body can be sent only once
-			return roundTrip(r.fullyVerifyingTransport(req), req)
+			return sendOnce(r.fullyVerifyingTransport(req), req)
 		}
-		res, err := roundTrip(likely, req)
+		res, err := sendOnce(likely, req)
 		var unverified *tls.CertificateVerificationError
 		if !errors.As(err, &unverified) {
 			return res, err
@@ -87,7 +87,7 @@ func (r *rootsTransport) roundTrip(req *http.Request) (*http.Response, error) {
 		}
 		h.likelyTransport.Store(nil)
 	}
-	res, err := roundTrip(r.fullyVerifyingTransport(req), req)
+	res, err := sendOnce(r.fullyVerifyingTransport(req), req)
 	if err == nil && res.TLS != nil && len(res.TLS.VerifiedChains) > 0 && h.recorded.CompareAndSwap(false, true) {
 		chain := res.TLS.VerifiedChains[0]
 		r.memory.rememberRoot(req.URL.Host, chain[len(chain)-1])

@@ -14,7 +14,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"mcpauth/internal/httpx"
 	"mcpauth/internal/sse"
 )
 
@@ -91,7 +90,7 @@ func TestListenPausesAfterAFlood(t *testing.T) {
 		err  error
 		want []time.Duration
 	}{
-		{httpx.ErrOverhead, []time.Duration{time.Second, 2 * time.Second, 4 * time.Second}},
+		{sse.ErrTooLarge, []time.Duration{time.Second, 2 * time.Second, 4 * time.Second}},
 		{io.ErrUnexpectedEOF, []time.Duration{time.Second, time.Second, time.Second}},
 	} {
 		synctest.Test(t, func(t *testing.T) {

@@ -91,7 +91,7 @@ func (l *Link) readStream(ctx context.Context, s *Session, r Request, res *http.
 			last, failures = e.lastEventID, 0
 		}
 		switch {
-		case isTooMuch(e.err):
+		case errors.Is(e.err, sse.ErrTooLarge):
 			l.setReadError(o, res, e.err)
 			return
 		case !r.IsRequest():
@@ -172,7 +172,7 @@ func (l *Link) Listen(ctx context.Context, s *Session, receive Receive, opened f
 			if gap = e.pause; e.lastEventID != "" {
 				last = e.lastEventID
 			}
-			tooMuch := isTooMuch(e.err)
+			tooMuch := errors.Is(e.err, sse.ErrTooLarge)
 			if !tooMuch && (e.messages > 0 || time.Since(began) > steadyTime) {
 				failures = -1
 			}
@@ -197,11 +197,6 @@ func (l *Link) Listen(ctx context.Context, s *Session, receive Receive, opened f
 			return Outcome{Kind: Lost, Err: err}
 		}
 	}
-}
-
-// isTooMuch reports whether a stream ended because the server sent more than is allowed.
-func isTooMuch(err error) bool {
-	return errors.Is(err, sse.ErrTooLarge) || errors.Is(err, httpx.ErrOverhead)
 }
 
 // isTemporary reports whether a request that got this status may succeed later.
