@@ -3,9 +3,9 @@
 package httpx
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"html"
 	"net/url"
 	"slices"
@@ -32,127 +32,49 @@ func IsRedacted(text string) bool { return strings.Contains(percentDecoded(text)
 // HoldsSecret reports whether a text contains the secret, or a part of it of at least partLength bytes.
 func HoldsSecret(text, secret string) bool { return partFinder(secret).clean(text) != text }
 
-// The method clean replaces the secrets in a text. If only the text without invisible characters, percent-encoding, character references of
-// HTML, or escapes of JSON or HTTP contains a secret, the result is the decoded text.
+// The method clean replaces the secrets in a text, also those that only the decoded text contains. Nothing else changes: the text may be quoted
+// for a shell, so that another decoded character could end the quotes.
 func (f *finder) clean(text string) string {
-	if len(f.whole) == 0 {
+	if len(f.whole) == 0 || len(text) < minSecret {
 		return text
 	}
-	text = mask(text, f.find)
-	plain := text
-	for _, decode := range []func(string) string{visible, percentDecoded, htmlDecoded, jsonDecoded, quotedDecoded} {
-		if decoded := decode(plain); decoded != plain {
-			if plain = mask(decoded, f.find); plain != decoded {
-				text = plain
-			}
+	spans := f.search(text)
+	for d := range decodings(text) {
+		for _, s := range f.search(d.text) {
+			spans = append(spans, d.original(s))
 		}
 	}
-	if f.parts == nil {
-		return text
-	}
-	return mask(text, f.findParts)
+	return mask(text, spans)
 }
 
-// The function mask replaces the places that find returns for a text in lower case.
-func mask(text string, find func(string) []span) string {
-	if len(text) < minSecret {
-		return text
+// The method search returns the places of secrets and of their parts in a text.
+func (f *finder) search(text string) []span {
+	lower := lowerCase(text)
+	spans := f.find(lower)
+	if f.parts != nil {
+		spans = append(spans, f.findParts(lower)...)
 	}
-	spans := find(lowerCase(text))
+	return spans
+}
+
+// The function mask replaces the places in a text.
+func mask(text string, spans []span) string {
 	if spans == nil {
 		return text
 	}
+	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.start, b.start) })
+	var merged []span
+	for _, s := range spans {
+		merged = addSpan(merged, s)
+	}
 	var b strings.Builder
 	end := 0 // end of the part of text that is already written or masked
-	for _, s := range spans {
+	for _, s := range merged {
 		b.WriteString(text[end:s.start] + redacted)
 		end = s.end
 	}
 	b.WriteString(text[end:])
 	return strings.ToValidUTF8(b.String(), "�") // the end of a span may be within a character
-}
-
-// visible removes the characters that Text removes. Without this step, a secret that contains such characters would become readable in a message.
-func visible(text string) string {
-	return strings.Map(func(r rune) rune {
-		if IsInvisible(r) && !IsBlank(r) {
-			return -1
-		}
-		return r
-	}, text)
-}
-
-// percentRun matches characters in percent-encoding.
-var percentRun = compiled(`(?:%[0-9A-Fa-f]{2})+`)
-
-// percentDecoded decodes the printable characters in a percent-encoded text. Other characters could begin a new line.
-func percentDecoded(text string) string {
-	if !strings.Contains(text, "%") {
-		return text
-	}
-	return percentRun().ReplaceAllStringFunc(text, func(run string) string {
-		plain, _ := hex.DecodeString(strings.ReplaceAll(run, "%", ""))
-		var b strings.Builder
-		for i := 0; i < len(plain); {
-			r, size := utf8.DecodeRune(plain[i:])
-			if unicode.IsPrint(r) && r != utf8.RuneError {
-				b.WriteRune(r)
-			} else {
-				b.WriteString(run[3*i : 3*(i+size)])
-			}
-			i += size
-		}
-		return b.String()
-	})
-}
-
-// htmlDecoded decodes the character references of HTML in a text, except those of control characters, which could begin a new line.
-func htmlDecoded(text string) string {
-	before, rest, found := strings.Cut(text, "&")
-	if !found {
-		return text
-	}
-	var b strings.Builder
-	b.WriteString(before)
-	for part := range strings.SplitSeq(rest, "&") {
-		part = "&" + part
-		if plain := html.UnescapeString(part); strings.IndexFunc(plain, unicode.IsControl) != 0 {
-			part = plain
-		}
-		b.WriteString(part)
-	}
-	return b.String()
-}
-
-// jsonEscape matches an escape of JSON that stands for a visible character (RFC 8259 §7).
-var jsonEscape = compiled(`\\(?:["\\/]|u[0-9A-Fa-f]{4}(?:\\u[Dd][C-Fc-f][0-9A-Fa-f]{2})?)`)
-
-// jsonDecoded decodes the escapes of JSON in a text, except those of control characters. The text may be a JSON string within a JSON string.
-func jsonDecoded(text string) string {
-	for range 4 {
-		if !strings.Contains(text, `\`) {
-			break
-		}
-		text = jsonEscape().ReplaceAllStringFunc(text, func(escape string) string {
-			plain := escape[1:]
-			if len(escape) > 2 && json.Unmarshal([]byte(`"`+escape+`"`), &plain) != nil || strings.ContainsFunc(plain, unicode.IsControl) {
-				return escape
-			}
-			return plain
-		})
-	}
-	return text
-}
-
-// quotedPair matches a character that is escaped in a quoted string of a header (RFC 9110 §5.6.4).
-var quotedPair = compiled(`\\[^\pC]`)
-
-// quotedDecoded decodes the escapes in quoted strings of headers, except those of control characters. A server may escape each character.
-func quotedDecoded(text string) string {
-	if !strings.Contains(text, `\`) {
-		return text
-	}
-	return quotedPair().ReplaceAllStringFunc(text, func(pair string) string { return pair[1:] })
 }
 
 // lowerCase converts the letters of a text to lower case, except the few letters whose length in bytes would change.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -66,6 +67,54 @@ func TestMaskOfInvisibleCharacters(t *testing.T) {
 	if got := maskAll(harmless, secret); got != harmless {
 		t.Errorf("a text without a secret became %q", got)
 	}
+}
+
+// A text contains a secret in an escape, and other escapes. The others stay, because the text may be quoted for a shell, and because Text may have
+// made it safe.
+func TestMaskKeepsOtherEscapes(t *testing.T) {
+	const secret = "canary-Vb5uJ9pLd3Wy"
+	for _, tt := range []struct{ name, in, want string }{
+		{"percent-encoding", "'x:%27;%63anary-Vb5uJ9pLd3Wy;%27'", "'x:%27;[redacted];%27'"},
+		{"blanks", "&#99;anary-Vb5uJ9pLd3Wy&#32;&#32;mcpauth: hint: …%20%20", "[redacted]&#32;&#32;mcpauth: hint: …%20%20"},
+		{"quoted pairs", `'a\'b' \c\a\n\a\r\y\-Vb5uJ9pLd3Wy \'`, `'a\'b' [redacted] \'`},
+		{"JSON", `"\u0063anary-Vb5uJ9pLd3Wy \u202e"`, `"[redacted] \u202e"`},
+		{"a pair of characters", "\u200b&eacute;canary%2dVb5uJ9pLd3Wy&eacute;", "\u200b&eacute;[redacted]&eacute;"},
+		{"two escapes of one place", "&#37;63anary%2dVb5uJ9pLd3Wy canary&#45;Vb5uJ9pLd3Wy", "&#37;63anary%2dVb5uJ9pLd3Wy [redacted]"},
+		{"the same in invisible characters", strings.ReplaceAll(secret, "u", "u&#x200b;") + " %63" + secret[1:] + " &shy;", "[redacted] [redacted] &shy;"},
+		{"a secret beside its beginning in escapes", "%63anary-Vb5uJ9" + secret, "%63anary-Vb5uJ9[redacted]"},
+	} {
+		if got := (&finder{whole: newFormIndex(lowerForms(secret))}).clean(tt.in); got != tt.want {
+			t.Errorf("%s: %q became %q, want %q", tt.name, tt.in, got, tt.want)
+		}
+	}
+	long := strings.Repeat("a ", maxPlaces/2) + "%63" + secret[1:]
+	if got := maskAll(long, secret); got != redacted {
+		t.Errorf("a long text became %.100q …", got)
+	}
+}
+
+// Masking replaces places of a text, and changes nothing else.
+func FuzzMask(f *testing.F) {
+	const secret = "canary-Vb5uJ9pLd3Wy"
+	f.Add("'x:%27;%63anary-Vb5uJ9pLd3Wy;%27'")
+	f.Add("&#99;anary\u200b-Vb5uJ9pLd3Wy \\u0063anary-Vb5uJ9pLd3Wy \\\\u0063anary-Vb5uJ9pLd3Wy")
+	f.Add("%c3%a9&ampcanary-Vb5uJ9pLd3Wy…&notin;\\c\\anary-Vb5uJ9pLd3Wy")
+	f.Fuzz(func(t *testing.T, text string) {
+		text = strings.ReplaceAll(strings.ToValidUTF8(text, "?"), "�", "?") // a span may end within a character
+		rest := text
+		for part := range strings.SplitSeq(maskAll(text, secret), redacted) {
+			_, after, found := strings.Cut(rest, strings.Trim(part, "�"))
+			if !found {
+				t.Fatalf("%q became %q", text, maskAll(text, secret))
+			}
+			rest = after
+		}
+		for d := range decodings(text) {
+			if len(d.places) != len(d.text)+1 || !slices.IsSorted(d.places) || d.places[len(d.text)] != len(text) {
+				t.Fatalf("%q: places of %q: %v", text, d.text, d.places)
+			}
+		}
+	})
 }
 
 func TestMask(t *testing.T) {

@@ -78,8 +78,8 @@ func (l *Link) followSlashRedirect(req *http.Request, res *http.Response) bool {
 		return false
 	}
 	to, err := res.Location()
-	if err != nil || !httpx.SameOrigin(to, l.server) || to.RawQuery != req.URL.RawQuery || to.Path == req.URL.Path ||
-		strings.TrimSuffix(to.Path, "/") != strings.TrimSuffix(req.URL.Path, "/") || req.URL.String() != l.URL {
+	if err != nil || !httpx.SameOrigin(to, l.server) || to.RawQuery != req.URL.RawQuery || to.EscapedPath() == req.URL.EscapedPath() ||
+		strings.TrimSuffix(to.EscapedPath(), "/") != strings.TrimSuffix(req.URL.EscapedPath(), "/") || req.URL.String() != l.URL {
 		return false
 	}
 	discardBody(res.Body)

@@ -356,7 +356,7 @@ func TestRedirectToSlash(t *testing.T) {
 		to     string
 		status int
 		want   bool
-	}{{"/mcp/", 307, true}, {"/mcp/", 308, true}, {"/mcp/", 301, false}, {"/mcp/", 302, false}, {"/other/", 307, false}, {"/mcp/?x=1", 307, false}, {"http://127.0.0.2/mcp/", 307, false}} {
+	}{{"/mcp/", 307, true}, {"/mcp/", 308, true}, {"/mcp/", 301, false}, {"/mcp/", 302, false}, {"/other/", 307, false}, {"/mcp/?x=1", 307, false}, {"http://127.0.0.2/mcp/", 307, false}, {"/%6dcp/", 307, false}, {"/mcp%2F", 307, false}} {
 		s := newServer(t, func(w http.ResponseWriter, r *http.Request, _ Message) {
 			if r.URL.Path == "/mcp" {
 				w.Header().Set("Location", tt.to)

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"mcpauth/internal/httpx"
@@ -176,13 +177,17 @@ func checkEndpointQuery(d loginDraft, params url.Values) error {
 	if err != nil {
 		return stage("authorization request", err)
 	}
-	others := slices.DeleteFunc(slices.Collect(maps.Keys(params)), func(name string) bool { return name == "prompt" })
+	query := slices.DeleteFunc(strings.Split(u.RawQuery, "&"), func(pair string) bool {
+		name, value, _ := strings.Cut(pair, "=")
+		return name == "prompt" && params.Has(name) && !strings.Contains(value, ";")
+	})
+	others := slices.Collect(maps.Keys(params))
 	for _, p := range d.t.AuthParams {
 		if p[1] == "" {
 			others = append(others, p[0])
 		}
 	}
-	if name := discovery.FindReserved(u.RawQuery, others...); name != "" {
+	if name := discovery.FindReserved(strings.Join(query, "&"), others...); name != "" {
 		return &discovery.Error{Stage: "authorization request", URL: u.String(), Section: "RFC 6749 §3.1", Err: discovery.ErrIssuer,
 			Reason: fmt.Sprintf("authorization_endpoint carries the parameter %q, which the server may read as one that the request sets or leaves out", httpx.Text(name, 60))}
 	}

@@ -14,6 +14,7 @@ func TestEndpointRepeatsAParameter(t *testing.T) {
 	params := url.Values{"client_id": {"c"}, "audience": {"https://good.example"}, "access_type": {"offline"}, "prompt": {"consent"}}
 	for query, ok := range map[string]bool{
 		"audience[]=evil": false, "Audience=evil": false, "a;audience=evil": false, "[audience]=evil": false, "access.type=online": false, "audience=evil": false,
+		"prompt[]=none": false, "Prompt=none": false, "prompt=none;audience=evil": false, "%70rompt=none": false, "prompt=login&audience=evil": false,
 		"prompt=login": true, "tenant=a": true, "audiences=a": true, "": true, "display=page": false, "acr_values=a": true,
 	} {
 		d := loginDraft{t: Target{URL: "https://mcp.example/mcp", Settings: Settings{AuthParams: [][2]string{{"display", ""}, {"prompt", "consent"}}}}, found: &discovery.Result{Server: discovery.ServerMetadata{AuthorizationEndpoint: "https://as.example/authorize?" + query}}}

@@ -1,0 +1,194 @@
+// The escapes in which a server may hide a secret.
+
+package httpx
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"html"
+	"iter"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// An escape is a way to write a character.
+type escape struct {
+	next func(text string) int // offset of the next place that may be an escape, or -1
+
+	// decode returns the character for which the escape at the beginning of a text stands, and the length of the escape. The length is 0 if there
+	// is no escape, or if the character is a control character, which could begin a new line.
+	decode func(text string) (plain string, length int)
+}
+
+var (
+	invisible  = escape{func(text string) int { return strings.IndexFunc(text, isHidden) }, decodeInvisible}
+	percent    = escape{first('%'), decodePercent}
+	reference  = escape{first('&'), decodeReference}
+	jsonEscape = escape{first('\\'), decodeJSON}
+	quotedPair = escape{first('\\'), decodeQuotedPair}
+)
+
+// escapes lists the escapes in the order in which they are decoded, each in the result of the one before. A JSON string may be within another
+// JSON string.
+var escapes = []escape{percent, reference, jsonEscape, jsonEscape, jsonEscape, jsonEscape, quotedPair}
+
+func first(c byte) func(string) int {
+	return func(text string) int { return strings.IndexByte(text, c) }
+}
+
+// maxPlaces limits the length in bytes of a text for which decoded knows the places, because they need many times the memory of the text.
+const maxPlaces = 1 << 20
+
+// A decoded is a text without some of its escapes.
+type decoded struct {
+	text   string
+	size   int   // length of the original text
+	places []int // the offset in the original text of each byte of text, and of its end; nil: text is the original text, or size exceeds maxPlaces
+}
+
+// decodings yields a text without its invisible characters, and then the result of each escape that the text contains.
+func decodings(text string) iter.Seq[decoded] {
+	return func(yield func(decoded) bool) {
+		d, changed := decoded{text: text, size: len(text)}.without(invisible)
+		if changed && !yield(d) {
+			return
+		}
+		for _, e := range escapes {
+			if d, changed = d.without(e); !changed {
+				continue
+			}
+			if d, _ = d.without(invisible); !yield(d) {
+				return
+			}
+		}
+	}
+}
+
+// The method without decodes all escapes of one kind, and reports whether there was one.
+func (d decoded) without(e escape) (_ decoded, changed bool) {
+	var b strings.Builder
+	out := decoded{size: d.size}
+	end := 0 // end of the part of d.text that was written
+	write := func(i int, plain string) {
+		b.WriteString(d.text[end:i])
+		b.WriteString(plain)
+		if d.size > maxPlaces {
+			return
+		}
+		for ; end < i; end++ {
+			out.places = append(out.places, d.place(end))
+		}
+		for range len(plain) {
+			out.places = append(out.places, d.place(i))
+		}
+	}
+	for i := 0; ; {
+		n := e.next(d.text[i:])
+		if n < 0 {
+			break
+		}
+		i += n
+		plain, length := e.decode(d.text[i:])
+		if length > 0 {
+			write(i, plain)
+			end, changed = i+length, true
+		}
+		i += max(length, 1)
+	}
+	if !changed {
+		return d, false
+	}
+	write(len(d.text), "")
+	if out.text = b.String(); d.size <= maxPlaces {
+		out.places = append(out.places, d.size)
+	}
+	return out, true
+}
+
+func (d decoded) place(i int) int {
+	if d.places == nil {
+		return i
+	}
+	return d.places[i]
+}
+
+// The method original returns the place in the original text from which a place in the decoded text comes. In a text that is longer than
+// maxPlaces, this is the whole text.
+func (d decoded) original(s span) span {
+	if d.places == nil {
+		return span{0, d.size}
+	}
+	last := d.places[s.end-1]
+	for d.places[s.end] == last { // the place ends within the characters of an escape
+		s.end++
+	}
+	return span{d.places[s.start], d.places[s.end]}
+}
+
+// isHidden reports whether Text removes a character.
+func isHidden(r rune) bool { return IsInvisible(r) && !IsBlank(r) }
+
+func decodeInvisible(text string) (plain string, length int) {
+	_, length = utf8.DecodeRuneInString(text)
+	return "", length
+}
+
+// decodePercent decodes a character in percent-encoding (RFC 3986 §2.1).
+func decodePercent(text string) (plain string, length int) {
+	var encoded []byte
+	for rest := text; len(encoded) < utf8.UTFMax && len(rest) >= 3 && rest[0] == '%'; rest = rest[3:] {
+		b, err := hex.DecodeString(rest[1:3])
+		if err != nil {
+			break
+		}
+		encoded = append(encoded, b[0])
+	}
+	r, size := utf8.DecodeRune(encoded)
+	if r == utf8.RuneError || !unicode.IsPrint(r) {
+		return "", 0
+	}
+	return string(r), 3 * size
+}
+
+// percentDecoded decodes the printable characters in a percent-encoded text.
+func percentDecoded(text string) string {
+	d, _ := decoded{text: text}.without(percent)
+	return d.text
+}
+
+// decodeReference decodes a character reference of HTML.
+func decodeReference(text string) (plain string, length int) {
+	if n := strings.IndexByte(text[1:], '&'); n >= 0 {
+		text = text[:1+n]
+	}
+	plain = html.UnescapeString(text)
+	if plain == text || strings.IndexFunc(plain, unicode.IsControl) == 0 {
+		return "", 0
+	}
+	after := 0 // length of the text after the reference
+	for after < len(plain) && plain[len(plain)-1-after] == text[len(text)-1-after] {
+		after++
+	}
+	return plain[:len(plain)-after], len(text) - after
+}
+
+// jsonEscapes matches the escape of a visible character in JSON (RFC 8259 §7).
+var jsonEscapes = compiled(`^\\(?:["\\/]|u[0-9A-Fa-f]{4}(?:\\u[Dd][C-Fc-f][0-9A-Fa-f]{2})?)`)
+
+func decodeJSON(text string) (plain string, length int) {
+	found := jsonEscapes().FindString(text[:min(len(text), len(`\ud83d\ude00`))])
+	if len(found) < 2 || json.Unmarshal([]byte(`"`+found+`"`), &plain) != nil || strings.ContainsFunc(plain, unicode.IsControl) {
+		return "", 0
+	}
+	return plain, len(found)
+}
+
+// decodeQuotedPair decodes the escape of a quoted string in a header (RFC 9110 §5.6.4). A server may escape each character.
+func decodeQuotedPair(text string) (plain string, length int) {
+	r, size := utf8.DecodeRuneInString(text[1:])
+	if size == 0 || unicode.IsControl(r) {
+		return "", 0
+	}
+	return text[1 : 1+size], 1 + size
+}
