@@ -53,7 +53,7 @@ func callCommand(p *program) *cli.Command {
 			case 0:
 				return usage("SERVER and TOOL are missing")
 			case 1:
-				return &usageError{message: "a TOOL is missing", hint: "mcpauth tools " + shellWord(words[0]) + " lists them"}
+				return &usageError{message: "a TOOL is missing", hint: p.hintAbout(server{word: words[0]}.shellArgument()).command("tools") + " lists them"}
 			}
 			return runCall(cx.Context, p, words[0], words[1], words[2:], o)
 		},

@@ -30,6 +30,11 @@ type hintInput struct {
 	err         error
 }
 
+// hintAbout returns the input of a hint with commands for a server. The server must be quoted for a shell.
+func (p *program) hintAbout(server string) hintInput {
+	return hintInput{typed: p.userLine, server: server}
+}
+
 // hasFlag reports whether the user gave a flag.
 func (a hintInput) hasFlag(name string) bool {
 	return slices.ContainsFunc(a.typed.flags, func(f typedFlag) bool { return f.name == name })
@@ -82,6 +87,25 @@ func (a hintInput) loginLine(flags ...string) string {
 	return line + added
 }
 
+// command returns the command line of another command than login, with the global flags that the user gave. command quotes the words.
+func (a hintInput) command(name string, words ...string) string {
+	line := "mcpauth " + name + " " + a.server + a.globalFlags()
+	for _, w := range words {
+		line += " " + dataWord(w)
+	}
+	return line
+}
+
+func (a hintInput) globalFlags() string {
+	line := ""
+	for _, f := range a.typed.flags {
+		if slices.Contains([]string{"--config", "--keystore", "--cacert", "--cert", "--key", "--header"}, f.name) {
+			line += " " + f.text
+		}
+	}
+	return line
+}
+
 // strictNote returns a note that loginLine leaves out --strict, or "" if it does not.
 func (a hintInput) strictNote(flags ...string) string {
 	if a.hasFlag("--strict") && slices.ContainsFunc(flags, func(f string) bool { return slices.Contains(conflictingFlags(f), "--strict") }) {
@@ -106,7 +130,7 @@ func fromLogin(err error) bool { return isA[*flow.StageError](err) || isA[*disco
 const administrator = "only the administrator of the identity provider can correct this"
 
 func operatorHint(a hintInput) string {
-	return "only the server's operator can correct this; mcpauth discover " + a.server + " shows what the server answers"
+	return "only the server's operator can correct this; " + a.command("discover") + " shows what the server answers"
 }
 
 const publicText = "if the repeated text is public, such as the name of a tenant, name the authorization server: "
@@ -122,18 +146,7 @@ func discoverHint(a hintInput) string {
 	if a.typed.command == "discover" {
 		return "if the steps above do not explain it, ask the server's operator"
 	}
-	return "mcpauth discover " + a.server + a.globalFlags() + " shows name resolution, connection, TLS and every answer"
-}
-
-// globalFlags returns the user's global flags for a hint that suggests another command than login.
-func (a hintInput) globalFlags() string {
-	line := ""
-	for _, f := range a.typed.flags {
-		if slices.Contains([]string{"--config", "--keystore", "--cacert", "--cert", "--key", "--header"}, f.name) {
-			line += " " + f.text
-		}
-	}
-	return line
+	return a.command("discover") + " shows name resolution, connection, TLS and every answer"
 }
 
 func loginHint(a hintInput) string {
@@ -144,7 +157,7 @@ func loginHint(a hintInput) string {
 }
 
 func anewHint(a hintInput) string {
-	return "start over: mcpauth logout " + a.server + a.globalFlags() + ", then: " + a.loginLine()
+	return "start over: " + a.command("logout") + ", then: " + a.loginLine()
 }
 
 func damagedFileHint(a hintInput) string {
@@ -165,7 +178,7 @@ func modeHint(_ hintInput, e *keystore.Error) string {
 }
 
 func elsewhereHint(a hintInput) string {
-	return "to use the store that has the login, add --keystore auto; to log out of it there: mcpauth logout " + a.server + a.withoutFlags("--keystore").globalFlags() + " --keystore auto"
+	return "to use the store that has the login, add --keystore auto; to log out of it there: " + a.withoutFlags("--keystore").command("logout") + " --keystore auto"
 }
 
 // hintFrom returns a hint function that calls hint with the error of type E in the error's chain.
@@ -189,9 +202,9 @@ func argumentHint(a hintInput, e *mcpclient.ArgumentError) string {
 		value, _ := json.Marshal(e.NearestValue)
 		return "did you mean " + exampleValue{e.Argument, value}.typedForm() + "?"
 	case e.Argument == "":
-		return "mcpauth tools " + a.server + a.globalFlags() + " lists the tools"
+		return a.command("tools") + " lists the tools"
 	}
-	return "mcpauth tools " + a.server + a.globalFlags() + " " + dataWord(e.Tool) + " lists its arguments"
+	return a.command("tools", e.Tool) + " lists its arguments"
 }
 
 // fileHint suggests how to correct a configuration file.
@@ -204,7 +217,7 @@ func fileHint(_ hintInput, e *config.Error) string {
 
 // taskHint suggests the command that waits for a task.
 func taskHint(a hintInput, e *mcpclient.PendingError) string {
-	return fmt.Sprintf("wait for the result: mcpauth task %s%s %s", a.server, a.globalFlags(), dataWord(e.Task.ID))
+	return "wait for the result: " + a.command("task", e.Task.ID)
 }
 
 // noTaskHint suggests listing the tasks if the server does not know a task.
@@ -212,14 +225,14 @@ func noTaskHint(a hintInput, e *mcpclient.TaskError) string {
 	if !e.Unknown() {
 		return ""
 	}
-	return "list the tasks: mcpauth task " + a.server + a.globalFlags()
+	return "list the tasks: " + a.command("task")
 }
 
 func unknownHint(a hintInput, e *mcpclient.UnknownError) string {
 	if e.Arguments {
-		return fmt.Sprintf("mcpauth prompts %s%s %s lists its arguments", a.server, a.globalFlags(), dataWord(e.Name))
+		return a.command("prompts", e.Name) + " lists its arguments"
 	}
-	return fmt.Sprintf("list the %ss: mcpauth %ss %s%s", e.Kind, e.Kind, a.server, a.globalFlags())
+	return fmt.Sprintf("list the %ss: %s", e.Kind, a.command(e.Kind+"s"))
 }
 
 func scopeHint(a hintInput, e *flow.ScopeError) string {
@@ -316,11 +329,11 @@ func inWords(d time.Duration) string {
 }
 
 func unsupportedHint(a hintInput) string {
-	return "only the server's operator can offer it; mcpauth discover " + a.server + a.globalFlags() + " shows what the server offers"
+	return "only the server's operator can offer it; " + a.command("discover") + " shows what the server offers"
 }
 
 func boundHint(a hintInput) string {
-	return "mcpauth call " + a.server + " and mcpauth proxy " + a.server + " use it; for a bearer token: " + a.loginLine("--dpop", "never")
+	return a.command("call") + " and " + a.command("proxy") + " use it; for a bearer token: " + a.loginLine("--dpop", "never")
 }
 
 func portHint(a hintInput) string {
@@ -345,13 +358,13 @@ func oauthHint(a hintInput) string {
 		return a.strictNote("--no-resource") + "without the resource parameter, which the authorization server refuses, other servers may accept the token, and this MCP server gets it; if you trust this server: " +
 			a.loginLine("--no-resource") + ", or: " + a.loginLine("--resource", "URI")
 	case oauthCode("invalid_scope")(a.err), strings.Contains(words, "scope"):
-		return "mcpauth discover " + a.server + a.globalFlags() + " lists the scopes that the server knows; choose among them: " + a.loginLine("--scope", "SCOPE")
+		return a.command("discover") + " lists the scopes that the server knows; choose among them: " + a.loginLine("--scope", "SCOPE")
 	case oauthCode("invalid_client", "unauthorized_client")(a.err):
 		return rejectedClientHint(a)
 	case a.typed.command != "login":
 		return a.loginLine()
 	}
-	return "only the server's operator can explain this answer; mcpauth discover " + a.server + a.globalFlags() + " shows what the server offers"
+	return "only the server's operator can explain this answer; " + a.command("discover") + " shows what the server offers"
 }
 
 // grantHint is the hint for a rejected refresh token. If the error code is not invalid_grant, the hint may add a flag to the login.

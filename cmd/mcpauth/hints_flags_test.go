@@ -1,8 +1,14 @@
 package main
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"os"
+	"path/filepath"
+	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -44,5 +50,76 @@ func TestModeHint(t *testing.T) {
 		if got := modeHint(hintInput{}, &keystore.Error{Path: folder}); !strings.HasPrefix(got, want) {
 			t.Errorf("%v: got %q", mode, got)
 		}
+	}
+}
+
+// An example, and a command that a message suggests, repeat the global flags. TestHintsWork tests the hints of the table of errors.
+func TestSuggestedCommandsKeepGlobalFlags(t *testing.T) {
+	t.Parallel()
+	u := newUser(t)
+	u.must(t, exitDone, "login", u.good.URL())
+	u.project(t, strings.ReplaceAll(`{"mcpServers":{"other":{"url":"SERVER"},"own":{"url":"SERVER","headers":{"Authorization":"x"}}}}`, "SERVER", u.good.URL()))
+	u.must(t, exitDone, "trust")
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"call", "SERVER"}, "hint: mcpauth tools SERVER --keystore file lists them"},
+		{[]string{"call", "SERVER", "report", "pages=1", "--detach"}, "wait for the result: mcpauth task SERVER --keystore file demo-task"},
+		{[]string{"tools", "SERVER", "echo"}, "mcpauth call SERVER --keystore file echo text="},
+		{[]string{"prompts", "SERVER", "review"}, "mcpauth prompt SERVER --keystore file review text=..."},
+		{[]string{"login", "nobody", "--scope", "a"}, "store one under this name: mcpauth login URL --scope a --keystore file --name nobody"},
+		{[]string{"login", "--all", "--client-secret-env", "S"}, "with these flags: mcpauth login other --client-secret-env S --keystore file\n"},
+		{[]string{"login", "own", "--client-secret-env", "S"}, "give the URL instead of the name: mcpauth login SERVER --keystore file\n"},
+	} {
+		args := append(slices.Clone(tt.args), "--keystore", "file")
+		for i := range args {
+			args[i] = strings.ReplaceAll(args[i], "SERVER", u.good.URL())
+		}
+		u.run(args...)
+		want := strings.ReplaceAll(tt.want, "SERVER", u.good.URL())
+		if got := u.stdout.String() + u.stderr.String(); !strings.Contains(got, want) {
+			t.Errorf("%q: got %s, want %s", args, got, want)
+		}
+	}
+}
+
+// No message contains a command for a server that was put together without hintInput, because such a command lacks the global flags.
+func TestCommandsOfMessages(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, c := range testProgram().allCommands() {
+		if c.Name != "trust" { // uses no global flag
+			names = append(names, c.Name)
+		}
+	}
+	byHand := regexp.MustCompile(`mcpauth (` + strings.Join(names, "|") + `) (URL|%|$)`)
+	read := 0
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			if fn, ok := n.(*ast.FuncDecl); ok && fn.Name.Name == "loginLine" {
+				return false
+			}
+			if text, ok := n.(*ast.BasicLit); ok && text.Kind == token.STRING {
+				read++
+				if byHand.MatchString(strings.Trim(text.Value, "`\"")) {
+					t.Errorf("%s: %s", file, text.Value)
+				}
+			}
+			return true
+		})
+	}
+	if read < 1000 {
+		t.Errorf("only %d texts were read", read)
 	}
 }

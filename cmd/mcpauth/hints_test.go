@@ -362,18 +362,27 @@ func (m mishap) play(t *testing.T) failure {
 		m.spoil(t, u)
 	}
 	args := u.fill(m.args)
-	first := u.fails(t, args)
+	named := []string{"--config", filepath.Join(u.env["HOME"], "config.json")} // a global flag, which each command of a hint must repeat
+	repeated := " --config " + shellWord(named[1])
+	if slices.Contains(args, "--config") {
+		named = nil
+	}
+	first := u.fails(t, slices.Concat(args, named))
 	if first.ExitCode != m.exit || m.code != "" && first.Code != m.code {
 		t.Fatalf("exit %d %s, want %d %s\n%s", first.ExitCode, first.Code, m.exit, m.code, u.stderr.String())
 	}
 	if strings.Contains(first.Hint, "&&") || strings.Contains(first.Hint, "||") {
 		t.Errorf("PowerShell 5.1 cannot read the hint %q", first.Hint)
 	}
+	commands := commandsOf(first.Hint, slices.Concat(args, named))
+	first.Hint = strings.ReplaceAll(first.Hint, repeated, "")
 	if want := u.names.Replace(m.hint); !regexp.MustCompile(want).MatchString(first.Hint) {
 		t.Fatalf("hint %q, want %q", first.Hint, want)
 	}
-	commands := commandsOf(first.Hint, args)
 	for _, c := range commands { // every command in the hint must be valid, even one that the test does not run
+		if !strings.Contains(c, repeated) && !strings.HasSuffix(c, " --help") {
+			t.Errorf("the hint %q drops%s", c, repeated)
+		}
 		app := testProgram().newApp()
 		if _, err := orderArgs(shellFields(c)[1:], app.Flags, app.Commands); err != nil {
 			t.Errorf("%s: %v", c, err)

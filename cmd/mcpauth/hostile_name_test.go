@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -186,7 +187,8 @@ func TestNameOfAnUntrustedProject(t *testing.T) {
 		t.Helper()
 		for _, args := range [][]string{header, {"login", "linear", "--client-id", "c", "--client-secret-env", "SECRET"}, {"proxy", "linear", "-H", "X-Key: $KEY"},
 			{"logout", "linear", "-H", "X-Key: $KEY"}, {"login", "linear", "--name", "other", "-H", "X-Key: $KEY"}} {
-			if u.must(t, exitUsage, args...); !strings.Contains(u.stderr.String(), "mcpauth login "+evil.URL()+" --name linear") {
+			u.must(t, exitUsage, append(args, "--keystore", "file")...)
+			if !regexp.MustCompile(`mcpauth login ` + evil.URL() + `( --client-id c)? --keystore file --name linear\n`).MatchString(u.stderr.String()) {
 				t.Errorf("%s: %q: %s", what, args, u.stderr.String())
 			}
 		}

@@ -494,8 +494,8 @@ func (u user) weakens(t *testing.T, code int) {
 		u.project(t, `{"mcpServers":{"work":{"url":"`+u.good.URL()+`","auth":{`+auth+`}}}}`)
 		u.must(t, exitDone, "trust")
 		for _, verb := range [][]string{{"login", "work"}, {"login", "work", "--name", "work"}} {
-			u.must(t, exitUsage, verb...)
-			if s := u.stderr.String(); !strings.Contains(s, "cannot change a login") || !strings.Contains(s, "hint: if the file is right, and you no longer need the settings of this login, such as --strict or --dpop always: mcpauth logout work\n") {
+			u.must(t, exitUsage, append(verb, "--keystore", "file")...)
+			if s := u.stderr.String(); !strings.Contains(s, "cannot change a login") || !strings.Contains(s, "hint: if the file is right, and you no longer need the settings of this login, such as --strict or --dpop always: mcpauth logout work --keystore file\n") {
 				t.Errorf("%s: %s", auth, s)
 			}
 		}

@@ -114,7 +114,7 @@ func runLoginAll(ctx context.Context, p *program, o loginOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := checkProjectSize(file); err != nil {
+	if err := p.checkProjectSize(file); err != nil {
 		return err
 	}
 	o.flow.IfNeeded = true
@@ -150,7 +150,7 @@ func runLoginAll(ctx context.Context, p *program, o loginOptions) error {
 const maxProjectServers = 100
 
 // checkProjectSize returns an error if a file that was found, and not named by the user, lists too many servers for --all.
-func checkProjectSize(file *config.File) error {
+func (p *program) checkProjectSize(file *config.File) error {
 	var found []config.Entry
 	for _, name := range file.Names() {
 		if e := file.Servers[name]; e.Found {
@@ -161,7 +161,7 @@ func checkProjectSize(file *config.File) error {
 		return nil
 	}
 	return &configError{message: fmt.Sprintf("%s: the file lists %d servers; login --all uses at most %d servers of a project's file", found[0].Path, len(found), maxProjectServers),
-		hint: "log in by name: mcpauth login " + dataWord(found[0].Name)}
+		hint: "log in by name: " + p.hintAbout(server{word: found[0].Name}.shellArgument()).loginLine()}
 }
 
 // checkProjectEntry returns an error if the login would send a secret from the command line to a server from a project's file.
@@ -169,7 +169,7 @@ func (p *program) checkProjectEntry(e config.Entry) error {
 	if !e.Found || !p.namesSecret() {
 		return nil
 	}
-	return &configError{message: "--all sends no secret of the command line to a server of a project's file", hint: "to send it anyway, trust the file, and log in to this server by name with these flags: mcpauth login " + dataWord(e.Name)}
+	return &configError{message: "--all sends no secret of the command line to a server of a project's file", hint: "to send it anyway, trust the file, and log in to this server by name with these flags: " + p.hintAbout(server{word: e.Name}.shellArgument()).loginLine()}
 }
 
 // logInTo logs in to one server. With --print-url, logInTo only returns the authorization URL.
@@ -240,7 +240,7 @@ func (p *program) resolveLoginServer(ctx context.Context, word string, o *loginO
 	flags := flow.Target{}
 	o.applyTo(&flags)
 	s.target.Flags = flags.Settings
-	s.protectLogin(&flags.Settings)
+	p.protectLogin(&s, &flags.Settings)
 	o.applyTo(&s.target)
 	o.flow.IssuerGiven = o.settings.Issuer != ""
 	return s, p.flowClient.Load().CheckStored(ctx, s.target)

@@ -11,7 +11,7 @@ import (
 // file, and never a credential. Other settings of the file are used only if no login is stored. flags are the settings from the flags of login,
 // or nil for other commands. If login would ignore a setting of the file that differs from the stored login, the result of Check is an error. Check
 // runs each time the login is read, because another process may log in while this command runs.
-func (s *server) protectLogin(flags *flow.Settings) {
+func (p *program) protectLogin(s *server, flags *flow.Settings) {
 	if !s.inProject {
 		return
 	}
@@ -29,7 +29,7 @@ func (s *server) protectLogin(flags *flow.Settings) {
 		if name, own, other := stored.Difference(given); name != "" {
 			return &configError{message: fmt.Sprintf("the project's file sets %s to %s, but the stored login %s has %s; a project's file cannot change a login", // fmt prints no secret
 				strings.ReplaceAll(name, "_", " "), quote(fmt.Sprint(other)), quote(t.Profile), quote(fmt.Sprint(own))),
-				hint: "if the file is right, and you no longer need the settings of this login, such as --strict or --dpop always: mcpauth logout " + shellWord(t.Profile)}
+				hint: "if the file is right, and you no longer need the settings of this login, such as --strict or --dpop always: " + p.hintAbout(shellWord(t.Profile)).command("logout")}
 		}
 		return nil
 	}

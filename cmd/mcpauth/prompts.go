@@ -52,7 +52,7 @@ func (p *program) printPrompt(m *mcpclient.Client, prompts []mcpclient.Prompt, n
 	if p.out.json {
 		return p.out.writeRaw(prompts[i].Raw)
 	}
-	return p.out.writeText(promptText(prompts[i], s.shellArgument()))
+	return p.out.writeText(promptText(prompts[i], s.shellArgument()+p.hintAbout("").globalFlags()))
 }
 
 // promptText describes the arguments of a prompt and gives an example command, in which text from the server is quoted.

@@ -197,7 +197,7 @@ func (p *program) serverByEntry(ctx context.Context, file *config.File, e config
 	if n != needAll { // login knows its flags later
 		return s, nil
 	}
-	s.protectLogin(nil)
+	p.protectLogin(&s, nil)
 	return s, p.flowClient.Load().CheckStored(ctx, s.target)
 }
 
@@ -217,7 +217,7 @@ func (p *program) unknownName(ctx context.Context, word string, file *config.Fil
 	}
 	e := &usageError{message: fmt.Sprintf("unknown server %s: no such name %s", quote(word), where), hint: "give a URL (https://…)"}
 	if isLoginName(word) {
-		e.hint += ", or store one under this name: mcpauth login URL --name " + word
+		e.hint += ", or store one under this name: " + p.hintAbout("URL").loginLine("--name", word)
 	}
 	if near := toolargs.Nearest(word, known); len(near) > 0 {
 		e.hint = "did you mean " + strings.Join(convert(near, dataWord), " or ") + "?"
@@ -309,7 +309,7 @@ func (p *program) readEntry(ctx context.Context, file *config.File, raw config.E
 	}
 	if raw.Found && s.target.Header.Get("Authorization") != "" {
 		s.noToken = &configError{message: fmt.Sprintf("%s: the server %s has the header Authorization, which cannot be combined with a login", e.Path, quote(e.Name)),
-			hint: "to use a login, give the URL instead of the name: mcpauth login " + shellWord(s.target.URL)}
+			hint: "to use a login, give the URL instead of the name: " + p.hintAbout(shellWord(s.target.URL)).withoutSecrets().loginLine()}
 	}
 	return p.applyAuth(s, e, n)
 }

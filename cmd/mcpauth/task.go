@@ -134,7 +134,7 @@ func (p *printer) printStarted(t mcpclient.Task, s server) error {
 		return p.out.writeRaw(t.Raw)
 	}
 	if !p.out.quiet {
-		p.out.printLine("wait for the result: mcpauth task " + s.shellArgument() + " " + dataWord(t.ID))
+		p.out.printLine("wait for the result: " + p.hintAbout(s.shellArgument()).command("task", t.ID))
 	}
 	return p.out.writeText(t.ID)
 }

@@ -43,7 +43,7 @@ func (p *program) printTool(m *mcpclient.Client, list mcpclient.ToolList, tool s
 	case p.out.json:
 		return p.out.writeRaw(list.Tools[i].Raw)
 	}
-	return p.out.writeText(toolText(list.Tools[i], s.shellArgument()))
+	return p.out.writeText(toolText(list.Tools[i], s.shellArgument()+p.hintAbout("").globalFlags()))
 }
 
 func (p *program) printTools(list mcpclient.ToolList) error {

@@ -193,7 +193,7 @@ func (p *program) checkNameOfProject(t flow.Target) error {
 	e := &configError{message: fmt.Sprintf("only an unfinished login, or a project's file that was not trusted, gave the name %s to %s, and this command would send a header or a secret of its flags there", quote(t.Profile), t.URL),
 		hint: "give the URL of the server instead of its name: " + shellWord(t.URL)}
 	if isLoginName(t.Profile) {
-		e.hint = "give the URL of the server instead of its name, or give it the name yourself: mcpauth login " + shellWord(t.URL) + " --name " + t.Profile
+		e.hint = "give the URL of the server instead of its name, or give it the name yourself: " + p.hintAbout(shellWord(t.URL)).withoutSecrets().loginLine("--name", t.Profile)
 	}
 	return e
 }
