@@ -35,9 +35,11 @@ func SplitScopes(text string) (scopes, others []string) {
 }
 
 // IsScope reports whether a word contains only characters that are allowed in a scope (RFC 6749 §3.3). All of them are visible. A word that
-// begins with - is no scope for mcpauth, although the RFC allows it: a script that passes on the scopes of a login would pass on a flag.
+// begins with - is no scope for mcpauth, although the RFC allows it: a script that passes on the scopes of a login would pass on a flag. A word
+// from which a secret was removed is no scope either.
 func IsScope(word string) bool {
-	return word != "" && word[0] != '-' && !strings.ContainsFunc(word, func(r rune) bool { return r < '!' || r > '~' || r == '"' || r == '\\' })
+	isForbidden := func(r rune) bool { return r < '!' || r > '~' || r == '"' || r == '\\' }
+	return word != "" && word[0] != '-' && !strings.ContainsFunc(word, isForbidden) && !IsRedacted(word)
 }
 
 // Error returns the error code, or "" (RFC 6750 §3.1).

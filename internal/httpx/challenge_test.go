@@ -112,6 +112,7 @@ func TestChallengeScope(t *testing.T) {
 		`a\b "c" d`:                  "d",
 		"\u00fc":                     "",
 		"a --header=X:@f -b c-d":     "a c-d",
+		"a key-[redacted] b":         "a b",
 		"https://example.com/auth.x": "https://example.com/auth.x",
 	} {
 		if got := (Challenge{Params: map[string]string{"scope": in}}).Scope(); got != want {

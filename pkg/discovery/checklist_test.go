@@ -37,6 +37,7 @@ func TestDeviations(t *testing.T) {
 		{"scope_characters", base("/mcp", unauthAt+`Bearer resource_metadata="ORIGIN`+prmPath+`/mcp", scope="read a⠀b"`), Options{}, "RFC 6749 §3.3", nil},
 		{"scope_characters", challenged(prmPath+"/mcp", strings.Replace(prm, `"read"`, `"read","--header=X-Key:@id_rsa"`, 1)), Options{}, "RFC 6749 §3.3", nil},
 		{"scope_characters", base("/mcp", unauthAt+`Bearer resource_metadata="ORIGIN`+prmPath+`/mcp", scope="read -q"`), Options{}, "RFC 6749 §3.3", nil},
+		{"scope_characters", challenged(prmPath+"/mcp", strings.Replace(prm, `"read"`, `"read","key:[redacted]"`, 1)), Options{}, "RFC 6749 §3.3", nil},
 		{"issuer_given", challenged(prmPath+"/mcp", `{"resource":"ORIGIN/mcp"}`), Options{Issuer: "ORIGIN"}, "MCP Authorization Server Location", ErrUnnamed},
 		{"assume_pkce_s256", challenged(asPath, strings.Replace(asm, "S256", "plain", 1)), Options{AssumePKCES256: true}, "MCP Authorization Code Protection", ErrPKCE},
 	} {

@@ -78,7 +78,6 @@ func (c *Client) requestTokens(k *job, x tokenRequest) (credential, error) {
 	if err != nil {
 		return credential{}, stage(x.stage, wrapUnknownClient(err, x.reused))
 	}
-	tok = c.usableScopes(tok)
 	ctx, cancel := task.Outlive(k.Context, lockedLimit, lockedLimit)
 	defer cancel()
 	if x.limit != redeemLimit {

@@ -137,7 +137,7 @@ func (c *Client) renewLogin(k *job, t Target, cred, login *credential, why renew
 	if err != nil {
 		return c.handleFailedRefresh(ctx, t, cred, login, why, before, err)
 	}
-	login.Token, login.ObtainedAt, login.Refusal = token.Merge(login.Token, c.usableScopes(tok)), c.now(), nil
+	login.Token, login.ObtainedAt, login.Refusal = token.Merge(login.Token, tok), c.now(), nil
 	if login != cred {
 		login.setProviderTokens(tok)
 	} else if cred.IDP != nil {

@@ -28,10 +28,10 @@ func chooseScopes(user []string, challenge string, resource, server []string) []
 	return chosen
 }
 
-// scopesOf returns the scopes in resource metadata. It leaves out words that are not scopes, and scopes from which a secret was removed.
+// scopesOf returns the scopes in resource metadata. It leaves out words that are not scopes.
 func scopesOf(m discovery.ResourceMetadata) []string {
 	scopes, _ := httpx.SplitScopes(joinScopes(m.ScopesSupported))
-	return withoutRedacted(scopes)
+	return scopes
 }
 
 // keepScopes adds the scopes of the stored login to the chosen scopes, so that a later login does not lose what a step-up obtained. If the

@@ -49,7 +49,7 @@ func TestOfflineAccessNeedsAUser(t *testing.T) {
 
 // A login requests only words that are scopes, although the metadata may list other texts.
 func TestScopesOfMetadata(t *testing.T) {
-	m := discovery.ResourceMetadata{ScopesSupported: []string{"read", "", "a b", "x\u2800\u2800mcpauth: forged", "write\x1b[2J", "\u00fc", "mail.read", "--header=X-Key:@id_rsa", "b -q"}}
+	m := discovery.ResourceMetadata{ScopesSupported: []string{"read", "", "a b", "x\u2800\u2800mcpauth: forged", "write\x1b[2J", "\u00fc", "mail.read", "--header=X-Key:@id_rsa", "b -q", "key:[redacted]"}}
 	if got, want := scopesOf(m), []string{"read", "a", "b", "forged", "mail.read", "b"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -3,7 +3,6 @@ package flow
 import (
 	"fmt"
 	"net/http"
-	"slices"
 
 	"mcpauth/internal/httpx"
 	"mcpauth/pkg/dcr"
@@ -88,20 +87,6 @@ func (c *Client) cleanError(cred credential, err error) error {
 		return nil
 	}
 	return c.LoginSecrets(cred.target()).CleanError(err)
-}
-
-// withoutRedacted removes the scopes from which a secret was removed.
-func withoutRedacted(scopes []string) []string {
-	return slices.DeleteFunc(slices.Clone(scopes), httpx.IsRedacted)
-}
-
-// usableScopes removes the granted scopes that contained a secret.
-func (c *Client) usableScopes(tok token.Token) token.Token {
-	if httpx.IsRedacted(tok.Scope) {
-		c.warn("scopes that the server granted are left out, because they contain a secret")
-		tok.Scope = joinScopes(withoutRedacted(splitScope(tok.Scope)))
-	}
-	return tok
 }
 
 // refuseRedacted returns token.ErrSecretRepeated if a secret was removed from a text that a server chose.

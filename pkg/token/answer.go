@@ -170,7 +170,7 @@ func (e Endpoint) readScope(a *formResponse, m jsonObject) (scope string, given 
 		case httpx.IsScope(s):
 			kept = append(kept, s)
 		default:
-			reason = "scope contains a word that begins with -, or characters that are not allowed in a scope (RFC 6749 §3.3)"
+			reason = "scope contains a word that begins with -, contains a secret, or has characters that are not allowed in a scope (RFC 6749 §3.3)"
 		}
 	}
 	joined := strings.Join(kept, " ")

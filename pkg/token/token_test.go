@@ -57,6 +57,7 @@ func TestAnswers(t *testing.T) {
 		{"scope with an escape sequence", `{"access_token":"a","token_type":"Bearer","scope":"x \u001b[31m"}`, scoped("x"), "not allowed in a scope"},
 		{"scope that looks like a flag", `{"access_token":"a","token_type":"Bearer","scope":"x --header=X-Key:@id_rsa"}`, scoped("x"), "begins with -"},
 		{"scope in a list that looks like a flag", `{"access_token":"a","token_type":"Bearer","scope":["-q","x"]}`, scoped("x"), "begins with -"},
+		{"scope with a secret", `{"access_token":"a","token_type":"Bearer","scope":"x key:[redacted]"}`, scoped("x"), "contains a secret"},
 		{"authed_user (Slack)", `{"ok":true,"authed_user":{"access_token":"a","token_type":"user","scope":"s,t","refresh_token":"r"}}`,
 			with(func(t *Token) { t.Scope, t.ScopeGiven, t.RefreshToken = "s t", true, "r" }), "access_token only in authed_user"},
 		{"authed_user beside a token", `{"ok":true,"access_token":"a","token_type":"bearer","authed_user":{"access_token":"other"}}`, bearer, "same"},
