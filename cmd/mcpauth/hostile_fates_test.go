@@ -318,6 +318,8 @@ func fates() map[string]fate {
 		"call/ran-bom":                ranOnce(exitTool, "Invalid session ID"),
 		"call/ran-number":             ranOnce(exitNetwork, "404.*charged, but the "),
 		"call/ran-known-text":         ranOnce(exitNetwork, "400.*Missing session ID"),
+		"call/ran-first":              {exit: exitDone, args: call, good: true, shows: "x", calls: 1},
+		"call/proxy-ran-first":        {exit: exitDone, args: relayed.args, stdin: relayed.stdin, good: true, shows: `"result"`, calls: 1},
 		"call/sse-ran":                ranOnce(exitTool, "reported an error"),
 		"call/proxy-ran-session":      proxyRan,
 		"call/proxy-ran-result":       proxyRan,

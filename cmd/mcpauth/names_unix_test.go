@@ -42,8 +42,15 @@ func TestPastedRows(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, rows, _ := strings.Cut(b.String(), "\n")
+	b.Reset()
+	o.width = 70
+	if err := (&program{out: o}).printTasks([]mcpclient.Task{{ID: "1", Tool: long[0]}, {ID: "2", Tool: long[1]}}); err != nil {
+		t.Fatal(err)
+	}
+	_, tasks, _ := strings.Cut(b.String(), "\n")
+	value := toolargs.Property{Name: "x", Types: "string", Default: json.RawMessage(`"` + strings.Repeat("v ", 160) + `"`)}
 	for place, text := range map[string]string{
-		"table on a terminal": rows, "table": shortName(long[0], 300) + "\n" + shortName(long[1], 300), "argument": argumentLine(toolargs.Property{Name: long[0]}) + "\n" + argumentLine(toolargs.Property{Name: long[1]}),
+		"table on a terminal": rows, "tasks on a terminal": tasks, "value": argumentLine(value) + "\n" + argumentLine(toolargs.Property{Name: long[1]}), "table": shortName(long[0], 300) + "\n" + shortName(long[1], 300), "argument": argumentLine(toolargs.Property{Name: long[0]}) + "\n" + argumentLine(toolargs.Property{Name: long[1]}),
 	} {
 		text = strings.NewReplacer("(", "", ")", "").Replace(text) // without the types in brackets, which no shell can read
 		out, err := exec.Command("sh", "-c", "printf '%s\n' "+text).CombinedOutput()

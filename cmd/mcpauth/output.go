@@ -296,7 +296,7 @@ func fitColumns(head []string, rows [][]string, width int) {
 	}
 	for _, row := range rows {
 		for i := range row {
-			if i == 0 || head[i] == "SCOPES" { // names, see foreignName
+			if i == 0 || head[i] == "SCOPES" || head[i] == "TOOL" { // names, see foreignName
 				row[i] = cutName(row[i], widths[i])
 			} else {
 				row[i] = shorten(row[i], widths[i])

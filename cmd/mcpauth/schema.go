@@ -58,7 +58,7 @@ func argumentLine(a toolargs.Property) string {
 	if len(a.Enum) > 0 {
 		words = append(words, "one of "+strings.Join(convert(a.Enum, shownValue), " "))
 	}
-	return shortName(a.Name, 200) + " " + httpx.Text("("+strings.Join(words, ", ")+")", 300)
+	return shortName(a.Name, 200) + " " + cutName("("+strings.Join(words, ", ")+")", 300)
 }
 
 // shownValue returns a plain text as it is, and any other value as JSON in the quotes of the shell. JSON shows tabs and line breaks, and has no

@@ -66,6 +66,16 @@ func calls() []Attack {
 		ran("proxy-ran-session", "a tool runs, and its error has status 400 and the word session, so that `proxy` would call the tool again", http.StatusBadRequest, ownError(sessionError)),
 		ran("proxy-ran-result", "a tool runs, and its result has status 404, so that `proxy` would call the tool again", http.StatusNotFound, paid),
 		ran("proxy-ran-text", "a tool runs, and its error has status 404 and is a text instead of an object, so that `proxy` would call the tool again", http.StatusNotFound, ownText("charged")),
+		{Name: "call/ran-first", What: "an error without an ID precedes the result in a JSON array, with the code of an unsupported version, so that mcpauth would call the tool again and lose the result",
+			Later: true, Edit: func(_ *http.Request, s string) string {
+				return echoedMessage.ReplaceAllStringFunc(s, func(m string) string { return "[" + withoutID(-32022) + "," + m + "]" })
+			}},
+		{Name: "call/proxy-ran-first", What: "an error without an ID precedes the result in an event stream, with the code of a header mismatch, so that `proxy` would call the tool again and lose the result",
+			Later: true, At: "POST " + mcpPath, Do: func(w http.ResponseWriter, r *http.Request) {
+				m, _ := legacyAnswer(r, "")
+				w.Header().Set("Content-Type", "text/event-stream")
+				fmt.Fprintf(w, "data: %s\n\ndata: %s\n\n", withoutID(-32020), strings.Replace(paid, `"id":ID`, `"id":`+string(m.ID), 1))
+			}},
 		{Name: "call/sse-ran", What: "a tool of an HTTP+SSE server runs and answers on the stream, and the message endpoint then answers 404", Later: true, At: mcpPath, Do: oldPayment(paid, 2)},
 		{Name: "call/proxy-sse-ran", What: "a tool of an HTTP+SSE server answers on the stream, and the message endpoint then answers `proxy` with 404", Later: true, At: mcpPath, Do: oldPayment(paid, 2)},
 		{Name: "call/batch-sse-streams", What: "an HTTP+SSE server answers each call of `call --batch` with 404, so that the streams of lost sessions would stay open", Later: true, At: mcpPath, Do: oldPayment("", 1)},
@@ -142,6 +152,11 @@ const (
 	sessionError = "charged, but the receipt failed: checkout session expired"
 	paid         = `{"jsonrpc":"2.0","id":ID,"result":{"content":[{"type":"text","text":"charged, but the receipt was not found"}],"isError":true}}`
 )
+
+// withoutID returns an error with this code that names no call.
+func withoutID(code int) string {
+	return fmt.Sprintf(`{"jsonrpc":"2.0","id":null,"error":{"code":%d,"message":"no","data":{"supported":["2026-07-28"]}}}`, code)
+}
 
 // payment simulates a server of MCP 2025-11-25 with the tool echo. Each call of the tool is answered with a status and a body, in which ID
 // stands for the ID of the call.

@@ -92,6 +92,11 @@ func (r Request) bodyLimit(limit int64) int64 {
 	return limit
 }
 
+// isAnsweredBy reports whether a message is a response with the id of the request.
+func (r Request) isAnsweredBy(m Message) bool {
+	return r.IsRequest() && m.IsResponse() && SameID(m.ID, r.ID)
+}
+
 // prepare initializes the link on first use.
 func (l *Link) prepare() error {
 	l.once.Do(func() {
@@ -176,8 +181,7 @@ func (l *Link) readRefusal(o *Outcome, r Request, res *http.Response, s *Session
 		if res.StatusCode != http.StatusUnauthorized && res.StatusCode != http.StatusForbidden {
 			o.Answer = findAnswer(body, r.ID, res.StatusCode < 500)
 		}
-		ownError := o.Answer.ID != nil && o.Answer.Result == nil && len(o.Answer.Raw) == len(body)
-		o.unclear = !whole || !ownError && (mediaType(res) == "text/event-stream" || mayAnswer(body, r.ID))
+		o.unclear = !whole || !isOwnError(o.Answer, body) && (mediaType(res) == "text/event-stream" || mayAnswer(body, r.ID))
 	}
 	if o.Answer.Raw == nil {
 		o.Err = e
@@ -206,15 +210,24 @@ func (l *Link) readAnswer(ctx context.Context, s *Session, r Request, res *http.
 	}
 }
 
-// parseBody parses the JSON body of a response into the outcome.
+// parseBody parses the JSON body of a response into the outcome. A response without an id is the answer only if no response has the id of the
+// request.
 func (l *Link) parseBody(o *Outcome, r Request, res *http.Response, data []byte) {
+	var withoutID Message
 	for m := range parseMessages(data) {
-		if m.IsResponse() && r.IsRequest() && o.Answer.Raw == nil && (m.ID == nil || SameID(m.ID, r.ID)) {
+		switch {
+		case o.Answer.Raw == nil && r.isAnsweredBy(m):
 			o.Answer = m
-		} else if r.Receive != nil {
+		case withoutID.Raw == nil && r.IsRequest() && m.IsResponse() && m.ID == nil:
+			withoutID = m
+		case r.Receive != nil:
 			r.Receive(m)
 		}
 	}
+	if o.Answer.Raw == nil {
+		o.Answer = withoutID
+	}
+	o.unclear = o.Answer.Error != nil && !isOwnError(o.Answer, data) && mayAnswer(data, r.ID)
 	if o.Answer.Raw == nil && r.IsRequest() {
 		o.Err = l.newStatusError(res, "", "the answer is not a JSON-RPC response to this request")
 	}

@@ -72,6 +72,9 @@ func (m Message) IsRequest() bool { return m.Method != "" && m.ID != nil }
 // IsResponse reports whether the message answers a request.
 func (m Message) IsResponse() bool { return m.Method == "" && (m.Result != nil || m.Error != nil) }
 
+// isErrorWithoutID reports whether the message is an error that names no request.
+func (m Message) isErrorWithoutID() bool { return m.IsResponse() && m.Error != nil && m.ID == nil }
+
 // Version returns the revision in the _meta of a request, or "" if the request is of a revision before 2026-07-28.
 func (m Message) Version() string {
 	if m.Method == "" || !strings.Contains(string(m.Params), MetaVersion) {
@@ -106,9 +109,9 @@ func parseMessages(data []byte) iter.Seq[Message] {
 	}
 }
 
-// SameID reports whether two ids are equal. Quotes are ignored, because some servers return a number as a string.
+// SameID reports whether two ids are equal. Quotes are ignored, because some servers return a number as a string. An absent id equals no id.
 func SameID(a, b json.RawMessage) bool {
-	return strings.Trim(string(a), `"`) == strings.Trim(string(b), `"`)
+	return a != nil && b != nil && strings.Trim(string(a), `"`) == strings.Trim(string(b), `"`)
 }
 
 // NewRequest returns a request, or a notification if id is nil. Nil params are omitted.

@@ -44,8 +44,8 @@ type Outcome struct {
 	guess  Reason // the reason that the words of the response suggest; NoReason if Reason is set
 	byText bool   // only the server's text proves Reason
 
-	// unclear is true if a response with an error status may contain the answer of a tool that has run, in a form other than one JSON-RPC error.
-	// Such a response proves nothing.
+	// unclear is true if a response may contain the answer of a tool that has run, in a form other than one JSON-RPC error, or if the answer is an
+	// error without an id in an event stream. Such a response proves nothing.
 	unclear bool
 }
 

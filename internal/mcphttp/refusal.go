@@ -87,17 +87,22 @@ func findAnswer(body []byte, id json.RawMessage, errorWithoutID bool) Message {
 	for m := range parseMessages(body) {
 		switch {
 		case !m.IsResponse():
-		case m.ID != nil && SameID(m.ID, id):
+		case SameID(m.ID, id):
 			return m
-		case m.ID == nil && m.Error != nil && errorWithoutID && other.Raw == nil:
+		case errorWithoutID && other.Raw == nil && m.isErrorWithoutID():
 			other = m
 		}
 	}
 	return other
 }
 
-// mayAnswer reports whether the body of a response with an error status may be or contain an answer to the request with this id, in any
-// form, even if it is not valid JSON-RPC. A server that has carried out the request may send such a body.
+// isOwnError reports whether a body is nothing but its answer, which is an error with the id of the request.
+func isOwnError(answer Message, body []byte) bool {
+	return answer.ID != nil && answer.Result == nil && len(answer.Raw) == len(body)
+}
+
+// mayAnswer reports whether the body of a response may be or contain an answer to the request with this id, in any form, even if it is not
+// valid JSON-RPC. A server that has carried out the request may send such a body.
 func mayAnswer(body []byte, id json.RawMessage) bool {
 	if !jsonscan.Valid(body) {
 		return bytes.Contains(body, []byte(`"jsonrpc"`))

@@ -1,6 +1,7 @@
 package mcphttp
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -72,5 +73,60 @@ func TestErrorThatIsCutOff(t *testing.T) {
 	})
 	if o := s.link().Exchange(t.Context(), &Session{Version: "2025-11-25", ID: "s"}, request(t, call)); o.Next(Tried{}, false) != Deliver || o.Err == nil {
 		t.Errorf("reason %d, %v", o.Reason, o.Err)
+	}
+}
+
+// With a 2xx status, an error without an id is the answer only if no response with the id of the call follows. It proves nothing if it comes in
+// an event stream, or if the response may contain the answer of a tool that has run.
+func TestErrorWithoutAnID(t *testing.T) {
+	const refused, own, number = `{"jsonrpc":"2.0","id":null,"error":{"code":-32022,"message":"m","data":{"supported":["2025-11-25"]}}}`,
+		`{"jsonrpc":"2.0","id":7,"error":{"code":-32022,"message":"m"}}`, `{"jsonrpc":"2.0","id":7.0,"result":{}}`
+	const twoIDs = `{"jsonrpc":"2.0","id":7,"id":null,"error":{"code":-32022,"message":"m"}}`
+	event := func(messages ...string) string { return "data: " + strings.Join(messages, "\n\ndata: ") + "\n\n" }
+	batch := func(messages ...string) string { return "[" + strings.Join(messages, ",") + "]" }
+	for _, tt := range []struct {
+		name, kind, body string
+		cut, open        bool // the response breaks off, or stays open
+		answer           string
+		step             Step
+	}{
+		{"alone", jsonType, refused, false, false, refused, Switch},
+		{"in an array", jsonType, batch(progress, refused), false, false, refused, Switch},
+		{"before a result", jsonType, batch(refused, result), false, false, result, Deliver},
+		{"after a result", jsonType, batch(result, refused), false, false, result, Deliver},
+		{"before an error", jsonType, batch(refused, own), false, false, own, Deliver},
+		{"before a result with the number in another form", jsonType, batch(refused, number), false, false, refused, Deliver},
+		{"with a second id", jsonType, twoIDs, false, false, twoIDs, Deliver},
+		{"an error of the call before a result", jsonType, batch(own, result), false, false, own, Deliver},
+		{"in a stream", eventType, event(refused), false, false, refused, Deliver},
+		{"in a stream, before a result", eventType, event(refused, progress, result), false, false, result, Deliver},
+		{"in a stream, before an error", eventType, event(refused, own), false, false, own, Switch},
+		{"in one event before a result", eventType, event(batch(refused, result)), false, false, result, Deliver},
+		{"in one event after a result", eventType, event(batch(result, refused)), false, false, result, Deliver},
+		{"an error of the call before a result in one event", eventType, event(batch(own, result)), false, false, own, Deliver},
+		{"in a stream that breaks off", eventType, event(refused, progress), true, false, refused, Deliver},
+		{"in a stream that stays open", eventType, event(refused, refused), false, true, refused, Deliver},
+	} {
+		s := newServer(t, func(w http.ResponseWriter, r *http.Request, _ Message) {
+			if tt.cut {
+				w.Header().Set("Content-Length", fmt.Sprint(len(tt.body)+10))
+			}
+			say(w, tt.kind, 200, tt.body)
+			if tt.open {
+				w.(http.Flusher).Flush()
+				<-r.Context().Done()
+			}
+		})
+		o := s.link().Exchange(t.Context(), &Session{}, request(t, modernCall))
+		if step := o.Next(Tried{}, false); string(o.Answer.Raw) != tt.answer || step != tt.step || o.Err != nil || len(s.requests()) != 1 {
+			t.Errorf("%s: answer %s, step %d, %v, %d requests", tt.name, o.Answer.Raw, step, o.Err, len(s.requests()))
+		}
+	}
+}
+
+// An error without an id does not answer a request whose id is an empty string.
+func TestAbsentID(t *testing.T) {
+	if SameID(nil, []byte(`""`)) || SameID([]byte(`""`), nil) || !SameID([]byte(`""`), []byte(`""`)) {
+		t.Error("an absent id equals an empty one")
 	}
 }

@@ -20,12 +20,14 @@ const (
 	listenRetry   = time.Second            // pause before a stream is reopened, unless the server sends a retry time
 	maxListenGap  = time.Minute            // longest pause before a stream is reopened
 	maxPollGap    = 5 * time.Second        // the same for a server that polls
+	errorGrace    = time.Second            // how long a stream is read on after an error without an id
 	steadyTime    = 10 * time.Second       // a stream that was open for this time does not count as a failure
 )
 
 // streamEnd describes how an event stream ended.
 type streamEnd struct {
 	answer      Message       // the response to the request, zero if there was none
+	unclear     bool          // see Outcome.unclear
 	messages    int           // number of messages of use that the stream contained
 	polling     bool          // the stream had an event id and a retry time: the server ends it and expects the client to come back
 	lastEventID string        // id of the last event that had an id; empty: no event had an id
@@ -34,15 +36,17 @@ type streamEnd struct {
 }
 
 // readEvents reads a stream until the answer to the request arrives or the stream ends. Events that are not JSON-RPC messages are ignored,
-// because some servers send them to keep the connection open.
+// because some servers send them to keep the connection open. An error without an id is the answer only if the stream ends, or stays open for
+// errorGrace, without a response with the id of the request. Such an error does not prove that the request was not carried out.
 func (l *Link) readEvents(r Request, body io.ReadCloser) streamEnd {
 	e := streamEnd{pause: listenRetry}
+	var withoutID Message
 	reader := sse.NewReader(body, r.bodyLimit(l.messageLimit()))
 	for {
 		ev, err := reader.Next()
 		if err != nil {
 			body.Close()
-			e.err = err
+			e.answer, e.unclear, e.err = withoutID, true, err
 			return e
 		}
 		if ev.ID != "" {
@@ -59,8 +63,11 @@ func (l *Link) readEvents(r Request, body io.ReadCloser) streamEnd {
 		before := e.messages
 		for m := range parseMessages(ev.Data) {
 			switch {
-			case e.answer.Raw == nil && r.IsRequest() && m.IsResponse() && (SameID(m.ID, r.ID) || m.ID == nil && m.Error != nil):
-				e.answer = m
+			case e.answer.Raw == nil && r.isAnsweredBy(m):
+				e.answer, e.unclear = m, !isOwnError(m, ev.Data)
+			case withoutID.Raw == nil && r.IsRequest() && m.isErrorWithoutID():
+				withoutID = m
+				defer time.AfterFunc(errorGrace, func() { body.Close() }).Stop()
 			case r.Receive != nil && r.Receive(m):
 				e.messages++
 			}
@@ -83,7 +90,7 @@ func (l *Link) readStream(ctx context.Context, s *Session, r Request, res *http.
 	for {
 		e := l.readEvents(r, res.Body)
 		if e.answer.Raw != nil {
-			o.Answer = e.answer
+			o.Answer, o.unclear = e.answer, e.unclear
 			o.classify("", "", s)
 			return
 		}

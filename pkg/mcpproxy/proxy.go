@@ -131,7 +131,7 @@ func (c *conversation) findRequest(id json.RawMessage) *pendingRequest {
 		switch {
 		case string(r.ID) == string(id):
 			return r
-		case id != nil && mcphttp.SameID(r.ID, id):
+		case mcphttp.SameID(r.ID, id):
 			alike = r
 		}
 	}

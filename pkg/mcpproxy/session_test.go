@@ -526,3 +526,20 @@ func TestLongVersion(t *testing.T) {
 		}
 	}
 }
+
+// A server runs a tool, and its response begins with an error without an id that names another reason. The program gets the result, and the tool
+// does not run again.
+func TestErrorBeforeTheResult(t *testing.T) {
+	for _, code := range []int{mcphttp.CodeHeaderMismatch, mcphttp.CodeUnsupportedVersion} {
+		for kind, format := range map[string]string{jsonType: "[%s,%s]", eventType: "data: %s\n\ndata: %s\n\n"} {
+			s := newServer(t, func(w http.ResponseWriter, _ *http.Request, m mcphttp.Message) {
+				refused := fmt.Sprintf(`{"jsonrpc":"2.0","id":null,"error":{"code":%d,"message":"m","data":{"supported":["2026-07-28"]}}}`, code)
+				say(w, kind, 200, fmt.Sprintf(format, refused, fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"result":{"content":[]}}`, m.ID)))
+			})
+			got := relayed(t, s.proxy(), modern("7", "tools/call", `"name":"pay"`))["7"]
+			if sent := len(s.seen("tools/call")); sent != 1 || !strings.Contains(got, `"result"`) {
+				t.Errorf("%d as %s: sent %d times, answer %s", code, kind, sent, got)
+			}
+		}
+	}
+}
