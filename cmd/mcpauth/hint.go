@@ -272,8 +272,11 @@ func redirectTarget(err error) string {
 	return ""
 }
 
-// strictHint suggests a login without --strict.
+// strictHint suggests a login without --strict, or with --issuer if a metadata URL did not get the client certificate.
 func strictHint(a hintInput) string {
+	if e, ok := errors.AsType[*discovery.Error](a.err); ok && e.NeedsCertificate() && !a.hasFlag("--issuer") {
+		return "mcpauth presents no client certificate to a URL that only the server names; if you know its authorization server, name it: " + a.loginLine("--issuer", "URL")
+	}
 	if a.hasFlag("--strict") {
 		return "only the server's operator can correct this; to tolerate it: " + a.withoutFlags("--strict").loginLine()
 	}

@@ -187,8 +187,8 @@ func (r *Result) Meaning(a Attempt) string {
 		return "this URL is not requested"
 	case a.isRefused():
 		return "no document here"
-	case strings.HasSuffix(a.Outcome, "tls: certificate required"):
-		return "the URL requires a client certificate; mcpauth presents one only at well-known URLs of known servers, and not after a redirect to other URLs"
+	case a.needsCertificate():
+		return "the URL requires a client certificate; mcpauth presents one only below the URL of the MCP server and at well-known URLs of known servers, and not after a redirect to other URLs"
 	}
 	return "server error; cannot conclude that there is no document"
 }

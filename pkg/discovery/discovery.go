@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"mcpauth/internal/httpx"
 )
@@ -58,7 +59,7 @@ func Bearer(cs []Challenge) (Challenge, bool) { return httpx.Bearer(cs) }
 // Options configures Discover. The zero value follows the specifications.
 type Options struct {
 	HTTP           *http.Client // nil: a client that limits connection time, header size and redirects
-	OwnHTTP        *http.Client // used instead of HTTP for the server, its well-known URLs, and the metadata of KnownIssuers and, except at another tenant, of issuers on its origin; nil: HTTP
+	OwnHTTP        *http.Client // used instead of HTTP for the server, URLs below it, its well-known URLs, and the metadata of KnownIssuers and, except at another tenant, of issuers on its origin; nil: HTTP
 	KnownIssuers   []string     // issuers that the caller knows from another source than the server
 	Header         http.Header  // the user's headers, sent to the MCP server only
 	Challenges     []Challenge  // challenges of a response that the caller has already received; nil: Discover sends a request to get them
@@ -132,6 +133,11 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// NeedsCertificate reports whether a metadata URL demanded a client certificate that Discover did not present there.
+func (e *Error) NeedsCertificate() bool {
+	return slices.ContainsFunc(e.Attempts, Attempt.needsCertificate)
+}
 
 // finder contains the state of one discovery.
 type finder struct {

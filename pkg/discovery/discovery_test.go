@@ -899,8 +899,8 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// OwnHTTP, which may present a client certificate, sends only requests whose URL Discover derives. A URL that the challenge names, or a URL below
-// an issuer that only the MCP server names, may belong to another tenant of the host.
+// OwnHTTP, which may present a client certificate, sends only requests whose URL Discover derives or is below the server's URL. Another URL that
+// the challenge names, or a URL below an issuer that only the MCP server names, may belong to another tenant of the host.
 func TestOwnHTTP(t *testing.T) {
 	as := newSite(t, map[string]string{asPath + "/good": strings.Replace(asm, `"issuer":"ORIGIN"`, `"issuer":"ORIGIN/good"`, 1)})
 	named := func(address string) string { return unauthAt + `Bearer resource_metadata="ORIGIN` + address + `"` }
@@ -920,7 +920,9 @@ func TestOwnHTTP(t *testing.T) {
 		{"with a final slash", with(map[string]string{own + "/": prm, asPath: asm}, "/mcp", named(own+"/")), "", []string{"POST /mcp", "GET " + own + "/", metadata}, nil},
 		{"the challenge names the root", with(map[string]string{prmPath: prm, asPath: asm}, "/mcp", named(prmPath)), "", []string{"POST /mcp", "GET " + prmPath, metadata}, nil},
 		{"the challenge names another URL", base("/mcp", named("/b/delete?item=1")), "", []string{"POST /mcp", "GET " + own, metadata}, []string{"GET /b/delete?item=1"}},
-		{"below the server", base("/mcp", named("/mcp/delete")), "", []string{"POST /mcp", "GET " + own, metadata}, []string{"GET /mcp/delete"}},
+		{"below the server", with(map[string]string{"/mcp": named("/mcp/metadata"), "/mcp/metadata": prm, asPath: asm}), "", []string{"POST /mcp", "GET /mcp/metadata", metadata}, nil},
+		{"below the server, another query", base("/mcp", named("/mcp/delete?tenant=b")), "", []string{"POST /mcp", "GET " + own, metadata}, []string{"GET /mcp/delete?tenant=b"}},
+		{"below the server, with dots", base("/mcp", named("/mcp/../b/delete")), "", []string{"POST /mcp", "GET " + own, metadata}, []string{"GET /mcp/../b/delete"}},
 		{"a query that is not the server's", base("/mcp", named(own+"?delete=1")), "", []string{"POST /mcp", "GET " + own, metadata}, []string{"GET " + own + "?delete=1"}},
 		{"the well-known URL of another tenant", base("/mcp", named(prmPath+"/b")), "", []string{"POST /mcp", "GET " + own, metadata}, []string{"GET " + prmPath + "/b"}},
 		{"dots", base("/mcp", named(own+"/../../../b")), "", []string{"POST /mcp", "GET " + own, metadata}, []string{"GET " + own + "/../../../b"}},

@@ -19,8 +19,8 @@ import (
 
 // fetchDocument requests a metadata document and decodes it into v. A member of the wrong type counts as absent. If a required member has
 // the wrong type, the document is not used. If found is false, the recorded attempt states the reason. If own is true, Options.OwnHTTP sends
-// the request. The parameter own must be false for a URL that the MCP server chose, because OwnHTTP may present the user's certificate, and
-// because another tenant of a known host may own such a URL.
+// the request. The parameter own must be false for a URL that another tenant of a known host may own, because OwnHTTP may present the user's
+// certificate.
 func (f *finder) fetchDocument(ctx context.Context, own bool, stage, address string, v any, required ...string) (found bool, err error) {
 	a := Attempt{Stage: stage, Method: http.MethodGet, URL: address}
 	defer func() { f.r.Attempts = append(f.r.Attempts, a) }()
@@ -109,15 +109,20 @@ func specificationOf(stage string) string {
 	return "RFC 8414"
 }
 
-// isAbsent reports whether the server answered every attempt of a stage that there is no document. After any other failure, the document may
-// exist although it could not be fetched.
-func (f *finder) isAbsent(stage string) bool {
-	return !slices.ContainsFunc(f.r.Attempts, func(a Attempt) bool { return a.Stage == stage && !a.isRefused() })
+// isAbsent reports whether the server answered every attempt of a stage, from the given index on, that there is no document. After any other
+// failure, the document may exist although it could not be fetched.
+func (f *finder) isAbsent(stage string, first int) bool {
+	return !slices.ContainsFunc(f.r.Attempts[first:], func(a Attempt) bool { return a.Stage == stage && !a.isRefused() })
 }
 
 // isRefused reports whether the server answered that there is no document: with a 4xx status, except those that ask the client to try again.
 func (a Attempt) isRefused() bool {
 	return a.Status/100 == 4 && a.Status != http.StatusRequestTimeout && a.Status != http.StatusTooEarly && a.Status != http.StatusTooManyRequests
+}
+
+// needsCertificate reports whether the server demanded a client certificate that the request did not present (RFC 8446 §6.2).
+func (a Attempt) needsCertificate() bool {
+	return strings.HasSuffix(a.Outcome, "tls: certificate required")
 }
 
 // hasServerError reports whether a server answered with a status that says neither that there is a document nor that there is none.

@@ -29,6 +29,7 @@ const (
 // the search ends with an error. A document for a parent of the server's URL, or for that URL with another query, is used only if there is no
 // document at the more specific well-known URLs, because a tenant's challenge can name the document of the whole host.
 func (f *finder) fetchResource(ctx context.Context) (found bool, err error) {
+	first := 0 // the first attempt that counts
 	if named := f.r.Challenge.ResourceMetadata(); named != "" {
 		if found, err := f.fetchResourceAt(ctx, named); found || err != nil {
 			return found, err
@@ -37,11 +38,14 @@ func (f *finder) fetchResource(ctx context.Context) (found bool, err error) {
 		if err := f.recordDeviation("", dead, nil); err != nil {
 			return false, err
 		}
+		if f.o.Issuer != "" && f.r.Attempts[len(f.r.Attempts)-1].needsCertificate() {
+			first = len(f.r.Attempts) // the caller names what the document would name
+		}
 	}
 	if found, err := f.fetchWellKnown(ctx, ""); found || err != nil {
 		return found, err
 	}
-	if !f.isAbsent(stageResource) {
+	if !f.isAbsent(stageResource, first) {
 		return false, &Error{Stage: stageResource, Reason: "no document could be fetched, but no server answered 404 either", Section: "RFC 9728 §3", Attempts: f.r.Attempts}
 	}
 	return false, nil
@@ -80,7 +84,7 @@ func (f *finder) resourceAddresses() []string {
 
 func (f *finder) fetchResourceAt(ctx context.Context, address string) (bool, error) {
 	var m ResourceMetadata
-	own := f.isOwnWellKnown(address) || slices.Contains(f.resourceAddresses(), address)
+	own := f.isOwnWellKnown(address) || f.isBelowServer(address) || slices.Contains(f.resourceAddresses(), address)
 	found, err := f.fetchDocument(ctx, own, stageResource, address, &m, "resource")
 	if !found || err != nil {
 		return false, err
@@ -145,6 +149,13 @@ func (f *finder) isOwnWellKnown(address string) bool {
 	}
 	bare := url.URL{Scheme: f.server.Scheme, Host: f.server.Host}
 	return slices.Contains(wellKnownURLs(f.server, "oauth-protected-resource"), bare.String()+strings.TrimSuffix(u.EscapedPath(), "/"))
+}
+
+// isBelowServer reports whether a URL is at or below the server's URL, so that it belongs to no other tenant of the host. The server can also
+// redirect the first request there.
+func (f *finder) isBelowServer(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && httpx.SameOrigin(u, f.server) && httpx.IsBelow(u, f.server) && hasQueryOf(f.server, u)
 }
 
 // ownOriginFailed reports whether a metadata URL on the server's origin failed, so that metadata for exactly the server's URL may exist there.

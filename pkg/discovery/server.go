@@ -266,7 +266,7 @@ func (f *finder) discoverLegacy(ctx context.Context) error {
 	if found, err := f.fetchMetadataOf(ctx, origin); found || err != nil {
 		return err
 	}
-	if !f.isAbsent(stageMetadata) {
+	if !f.isAbsent(stageMetadata, 0) {
 		return &Error{Stage: stageMetadata, Reason: "no document could be fetched, but the server did not answer 404 either", Section: "RFC 8414 §3", Attempts: f.r.Attempts}
 	}
 	if f.r.Open {
