@@ -155,6 +155,12 @@ func (p *program) serverByName(ctx context.Context, word string, n needLevel) (s
 			p.maskHeaders(e, s.target)
 		}
 		return s, err
+	case len(stored) == 0 && len(unfinished) > 0:
+		e := &usageError{message: fmt.Sprintf("unknown server %s: its login is not finished", quote(word)), hint: "finish it: " + p.hintAbout(shellWord(word)).withoutSecrets().loginLine("--callback-url", "URL")}
+		if isLoginName(word) {
+			e.hint += ", or begin again: " + p.hintAbout("URL").loginLine("--name", word)
+		}
+		return server{}, e
 	case len(stored) == 0:
 		return server{}, p.unknownName(ctx, word, file)
 	case len(stored) == 1:
