@@ -390,11 +390,14 @@ func (p *program) checkName(ctx context.Context, name, url string) error {
 		return usage("--name: a name is 1 to 64 letters, digits and ._@-, not beginning with -")
 	}
 	s, err := p.serverByName(ctx, name, needStored)
-	switch {
-	case err == nil && s.target.URL != url:
-		return &usageError{message: fmt.Sprintf("--name: %s is already the name of %s", name, s.target.URL), hint: "choose another name"}
-	case isA[*usageError](err):
-		return nil
+	if err != nil && !isA[*usageError](err) {
+		return err
 	}
-	return err
+	owners, _, _ := p.findLogins(ctx, name) // several logins can have the name
+	for _, t := range append(owners, s.target) {
+		if t.URL != "" && t.URL != url {
+			return &usageError{message: fmt.Sprintf("--name: %s is already the name of %s", name, t.URL), hint: "choose another name"}
+		}
+	}
+	return nil
 }
