@@ -16,7 +16,7 @@ var templateVariable = regexp.MustCompile(`\{\w+\}`)
 // foreignName returns a name that a stranger chose, on one line. The name can be that of a server in a project's file, of a tool or of a
 // property, a URL or a path. A name that is not plain is quoted, so that it cannot look like a line of mcpauth or like another item of a list.
 // The quotes are those of the shell, so that a shell neither expands nor runs a part of the name if the user pastes it. A character that the
-// quotes do not protect is shown as <U+HHHH>.
+// quotes do not protect is shown as <U+HHHH>, except an apostrophe for POSIX shells.
 func foreignName(name string) string {
 	text := foldLine(name)
 	ours := strings.EqualFold(text, "mcpauth") || strings.HasSuffix(text, ":") || strings.Contains(text, "=") // could begin a command line or a message
@@ -29,9 +29,12 @@ func foreignName(name string) string {
 	}
 	var b strings.Builder
 	for _, r := range text {
-		if r > unicode.MaxASCII && !isPlainLetter(r) || strings.ContainsRune(q.special, r) {
+		switch {
+		case r == '\'' && q.escape != nil:
+			b.WriteString(q.escape.Replace("'"))
+		case r > unicode.MaxASCII && !isPlainLetter(r) || strings.ContainsRune(q.special, r):
 			fmt.Fprintf(&b, "<U+%04X>", r)
-		} else {
+		default:
 			b.WriteRune(r)
 		}
 	}
@@ -46,13 +49,26 @@ func shortName(name string, cells int) string { return cutName(foreignName(name)
 func cutName(name string, cells int) string {
 	bounded := httpx.Text(name, cells) // some letters take no cell
 	cut := shorten(bounded, cells)
-	isOpen := func() bool { return strings.Count(cut, shellQuoting().mark)%2 != 0 }
-	if cut != name && isOpen() {
-		if cut = shorten(bounded, cells-1); isOpen() {
+	if cut != name && endsInQuotes(cut) {
+		if cut = shorten(bounded, cells-1); endsInQuotes(cut) {
 			cut += shellQuoting().mark
 		}
 	}
 	return cut
+}
+
+// endsInQuotes reports whether a text ends inside the quotation marks of the shell. Outside of them, a backslash protects a mark.
+func endsInQuotes(s string) (open bool) {
+	mark := shellQuoting().mark[0]
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == mark:
+			open = !open
+		case s[i] == '\\' && !open:
+			i++
+		}
+	}
+	return open
 }
 
 // quotedText matches a text in the quotation marks of Go.

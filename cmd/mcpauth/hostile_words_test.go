@@ -123,7 +123,11 @@ func TestForeignName(t *testing.T) {
 		}
 	}
 	for _, r := range shellQuoting().special {
-		if got, want := foreignName(string(r)), fmt.Sprintf("%s<U+%04X>%[1]s", mark, r); got != want {
+		want := fmt.Sprintf("%s<U+%04X>%[1]s", mark, r)
+		if r == '\'' && shellQuoting().escape != nil {
+			want = `''\'''`
+		}
+		if got := foreignName(string(r)); got != want {
 			t.Errorf("%q: got %s, want %s", r, got, want)
 		}
 	}

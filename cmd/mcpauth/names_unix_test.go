@@ -32,6 +32,27 @@ func TestPastedNames(t *testing.T) {
 	}
 }
 
+// A name with an apostrophe can be pasted, and if it is cut, it runs nothing.
+func TestPastedApostrophes(t *testing.T) {
+	t.Setenv("PSModulePath", "")
+	if got, want := toolText(mcpclient.Tool{Name: "it's"}, "example"), "'it'\\''s'\n\nExample:\n  mcpauth call example 'it'\\''s'\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	for _, name := range []string{"it's", "'", "''", "it's; echo canary" + "0123", "'; echo canary" + "0123; '"} {
+		shown := foreignName(name)
+		if out, err := exec.Command("sh", "-c", "printf %s "+shown).CombinedOutput(); string(out) != name || err != nil {
+			t.Errorf("%s is shown as %s, which a shell reads as %q, %v", name, shown, out, err)
+		}
+		for cells := 2; cells <= len(shown); cells++ {
+			pasted := cutName(shown, cells) + " " + cutName(foreignName("; echo canary"+"0123;"), cells)
+			out, err := exec.Command("sh", "-c", "printf '%s\n' "+pasted).CombinedOutput()
+			if err != nil || strings.Contains(strings.ReplaceAll(string(out), "echo canary", ""), "canary0123") {
+				t.Errorf("%s is read as %q, %v", pasted, out, err)
+			}
+		}
+	}
+}
+
 // Two names that are cut and pasted together run nothing.
 func TestPastedRows(t *testing.T) {
 	t.Setenv("PSModulePath", "")
