@@ -196,15 +196,20 @@ func hintFrom[E error](hint func(hintInput, E) string) func(hintInput) string {
 // argument such as x=@FILE, and a value only with its name.
 func argumentHint(a hintInput, e *mcpclient.ArgumentError) string {
 	switch {
-	case e.Nearest != "" && (e.Argument == "" || plainName(e.Nearest)):
+	case e.Nearest != "" && (e.Argument == "" || isTypable(e.Nearest)):
 		return "did you mean " + dataWord(e.Nearest) + "?"
-	case e.NearestValue != "" && plainName(e.Argument):
+	case e.NearestValue != "" && isTypable(e.Argument):
 		value, _ := json.Marshal(e.NearestValue)
 		return "did you mean " + exampleValue{e.Argument, value}.typedForm() + "?"
 	case e.Argument == "":
 		return a.command("tools") + " lists the tools"
 	}
 	return a.command("tools", e.Tool) + " lists its arguments"
+}
+
+// isTypable reports whether a user can type the name of an argument as shellWord shows it. The name may begin with $ or @, as in $filter.
+func isTypable(name string) bool {
+	return plainName(strings.TrimLeft(name, "$@")) && strings.Contains(shellWord(name), name)
 }
 
 // fileHint suggests how to correct a configuration file.

@@ -717,6 +717,12 @@ func TestHintsAreShort(t *testing.T) {
 // An argument or a value that a hint suggests is no file, flag or other argument if the user types it as the hint says.
 func TestNearestArgument(t *testing.T) {
 	const lists = "mcpauth tools s t lists its arguments"
+	quoted := func(word string) string {
+		if runtime.GOOS == "windows" && strings.HasPrefix(word, "$") { // PowerShell expands it also in quotes
+			return lists
+		}
+		return "did you mean " + shellWord(word) + "?"
+	}
 	for _, test := range []struct{ schema, word, want string }{
 		{`{"properties":{"config":{}}}`, "confg=x", "did you mean config?"},
 		{`{"properties":{"a":{"type":"object","properties":{"size":{}}}}}`, "a.siez=x", "did you mean a.size?"},
@@ -725,6 +731,10 @@ func TestNearestArgument(t *testing.T) {
 		{`{"properties":{"cfg:":{}}}`, "cfg=x", lists},
 		{`{"properties":{"--cfg":{}}}`, "-cfg=x", lists},
 		{`{"properties":{"cfg $(id)":{}}}`, "cfg=x", lists},
+		{`{"properties":{"$filter":{}}}`, "filter=x", quoted("$filter")},
+		{`{"properties":{"@type":{}}}`, "type=x", quoted("@type")},
+		{`{"properties":{"$mode":{"enum":["prod"]}}}`, "$mode=prd", quoted("$mode=prod")},
+		{`{"properties":{"$x:":{}}}`, "x=x", lists},
 		{`{"properties":{"mode":{"enum":["prod"]}}}`, "mode=prd", "did you mean mode=prod?"},
 		{`{"properties":{"mode":{"enum":["all days"]}}}`, "mode=alldays", "did you mean " + shellWord("mode=all days") + "?"},
 		{`{"properties":{"mode":{"enum":["@.env","prod"]}}}`, "mode=.env", "did you mean " + shellWord(`mode:="@.env"`) + "?"},
