@@ -188,7 +188,7 @@ func (b objectBuilder) checkValue(name string, s subschema, raw json.RawMessage,
 	}
 	var texts, names []string
 	for _, e := range s.listedValues() {
-		texts = append(texts, string(e.raw))
+		texts = append(texts, string(e.printable()))
 		if kindOf(e.raw) == text {
 			names = append(names, e.decodeString())
 		}

@@ -59,6 +59,7 @@ func TestArguments(t *testing.T) {
 		{"no number", plain, "", "n=NaN", `wrong: n: expected number`},
 		{"no boolean", plain, "", "b=yes", `wrong: b: expected true or false, got "yes"`},
 		{"not listed", plain, "", "size=big", `wrong: size: "big" is not one of "small", "large"`},
+		{"letters in escapes", `{"properties":{"a":{"enum":["gr\u00fcn","\u0061\u200bb","a\nb"]}}}`, "", "a=rot", `wrong: a: "rot" is not one of "grün", "\u0061\u200bb", "a\nb"`},
 		{"an object as text", plain, "", "o=x", `wrong: o: expected object (write it as JSON)`},
 
 		{"one element", plain, "", "list=1", `{"list":[1]}`},
@@ -285,13 +286,13 @@ func BenchmarkHostile(b *testing.B) {
 }
 
 func TestProperties(t *testing.T) {
-	s := Parse(json.RawMessage(`{"required":["b"],"properties":{"a":{"type":["integer","null"],"default":5},"b":{"$ref":"#/$defs/b"},"c":true},
+	s := Parse(json.RawMessage(`{"required":["b"],"properties":{"a":{"type":["integer","null"],"default":5},"b":{"$ref":"#/$defs/b"},"c":true,"d":{"default":"\u00fc","enum":["\u00fc",1]}},
 		"$defs":{"b":{"description":"which","enum":["x","y"]}}}`))
 	var got []string
 	for _, p := range s.Properties() {
 		got = append(got, fmt.Sprintf("%s %v %s %q %s %s", p.Name, p.Required, p.Types, p.Description, p.Default, p.Enum))
 	}
-	want := []string{`b true string "which"  ["x" "y"]`, `a false integer or null "" 5 []`, `c false any ""  []`}
+	want := []string{`b true string "which"  ["x" "y"]`, `a false integer or null "" 5 []`, `c false any ""  []`, `d false integer or string "" "ü" ["ü" 1]`}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got %q", got)
 	}

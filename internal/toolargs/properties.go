@@ -31,10 +31,10 @@ func (s *Schema) Properties() []Property {
 		out := Property{Name: name, Required: needed[name], Types: k.String(), JSON: k == anything || k&scalar == 0 || k&scalar == boolean|integer,
 			Description: descriptions[d]}
 		if d := p.keywordValue("default"); d != nil {
-			out.Default = d.raw
+			out.Default = d.printable()
 		}
 		for _, e := range p.listedValues() {
-			out.Enum = append(out.Enum, e.raw)
+			out.Enum = append(out.Enum, e.printable())
 		}
 		if out.Required {
 			required = append(required, out)

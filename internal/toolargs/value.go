@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"mcpauth/internal/jsonscan"
 )
@@ -119,6 +120,18 @@ func (v *jsonValue) decodeString() string {
 		return ""
 	}
 	return jsonscan.Unquote(v.raw)
+}
+
+// printable returns the text of a value. The printable characters of a short string are not escaped. A string with other characters is unchanged,
+// and so is a long string, because many properties may refer to the same one.
+func (v *jsonValue) printable() json.RawMessage {
+	if len(v.raw) > 300 {
+		return v.raw
+	}
+	if s := v.decodeString(); s != "" && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return jsonscan.Quote(s)
+	}
+	return v.raw
 }
 
 // stringPrefix decodes the first two kilobytes of a JSON string.
