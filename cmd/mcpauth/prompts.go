@@ -22,7 +22,7 @@ func promptsCommand(p *program) *cli.Command {
 			"mcpauth prompts example --json | jq -r '.prompts[].name'",
 		Action: serverAndName(func(ctx context.Context, word, prompt string) error {
 			return p.withServer(ctx, word, flow.HandlerOptions{}, func(m *mcpclient.Client, s server) error {
-				list, err := m.Prompts(ctx)
+				list, err := m.Prompts(ctx, prompt)
 				if err != nil {
 					return err
 				}

@@ -20,7 +20,7 @@ func toolsCommand(p *program) *cli.Command {
 			"mcpauth tools example --json | jq -r '.tools[].name'",
 		Action: serverAndName(func(ctx context.Context, word, tool string) error {
 			return p.withServer(ctx, word, flow.HandlerOptions{}, func(m *mcpclient.Client, s server) error {
-				list, err := m.Tools(ctx)
+				list, err := m.Tools(ctx, tool)
 				if err != nil {
 					return err
 				}

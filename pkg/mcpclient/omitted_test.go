@@ -67,6 +67,11 @@ func TestFlagsAreNoNames(t *testing.T) {
 				t.Errorf("%q: %q", tt.name, text)
 			}
 		}
+		typed, err1 := c.Tools(t.Context(), tt.name) // the user typed the name
+		typedPrompts, err2 := c.Prompts(t.Context(), tt.name)
+		if err1 != nil || err2 != nil || len(typed.Tools) != 1 || len(typedPrompts.Prompts) != 1 {
+			t.Errorf("%q: %d tools, %d prompts for the typed name, %v, %v", tt.name, len(typed.Tools), len(typedPrompts.Prompts), err1, err2)
+		}
 		if err := c.Close(); err != nil {
 			t.Fatal(err)
 		}

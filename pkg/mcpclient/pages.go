@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"mcpauth/internal/httpx"
 	"mcpauth/internal/jsonscan"
@@ -94,14 +95,14 @@ func cutReason(repeated bool, pages int) string {
 type listSpec struct{ method, member, key, kind string }
 
 // fetchLists returns a JSON object with all pages of the lists, and caches the object for shell completion.
-func (c *Client) fetchLists(ctx context.Context, suffix string, lists []listSpec) (json.RawMessage, error) {
+func (c *Client) fetchLists(ctx context.Context, suffix string, lists []listSpec, named ...string) (json.RawMessage, error) {
 	if err := c.prepare(ctx); err != nil {
 		return nil, err
 	}
 	b := bytes.NewBufferString("{")
 	var all []json.RawMessage
 	for _, l := range lists {
-		entries, err := c.fetchList(ctx, l)
+		entries, err := c.fetchList(ctx, l, named...)
 		if err != nil {
 			return nil, err
 		}
@@ -114,9 +115,9 @@ func (c *Client) fetchLists(ctx context.Context, suffix string, lists []listSpec
 }
 
 // fetchList returns the entries of all pages in order. A second entry with the same key is dropped, because pages may overlap if the
-// server's list changes between two requests. An entry whose key looks like a flag is omitted. If the server does not support the method,
-// fetchList returns no entries.
-func (c *Client) fetchList(ctx context.Context, l listSpec) ([]json.RawMessage, error) {
+// server's list changes between two requests. An entry whose key looks like a flag is omitted, unless it is named. If the server does not
+// support the method, fetchList returns no entries.
+func (c *Client) fetchList(ctx context.Context, l listSpec, named ...string) ([]json.RawMessage, error) {
 	var entries []json.RawMessage
 	seen, omitted := map[string]bool{}, omissions{client: c, kind: l.kind}
 	defer omitted.end()
@@ -125,7 +126,7 @@ func (c *Client) fetchList(ctx context.Context, l listSpec) ([]json.RawMessage, 
 			name := jsonscan.Unquote(jsonscan.Member(e, l.key))
 			switch {
 			case seen[name]:
-			case httpx.HidesArgument(name):
+			case httpx.HidesArgument(name) && !slices.Contains(named, name):
 				omitted.addUnsafe(name, l.key)
 			default:
 				entries = append(entries, e)

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"mcpauth/internal/httpx"
 	"mcpauth/internal/jsonscan"
 )
 
@@ -29,9 +30,10 @@ type PromptList struct {
 	Prompts []Prompt
 }
 
-// Prompts returns the prompts of the server. The list is empty if the server does not support prompts.
-func (c *Client) Prompts(ctx context.Context) (PromptList, error) {
-	raw, err := c.fetchLists(ctx, ".prompts", promptLists)
+// Prompts returns the prompts of the server. The list is empty if the server does not support prompts. A prompt whose name looks like a flag is
+// omitted, unless the name is the parameter named, because the user typed it.
+func (c *Client) Prompts(ctx context.Context, named ...string) (PromptList, error) {
+	raw, err := c.fetchLists(ctx, ".prompts", promptLists, named...)
 	prompts, whole := parsePrompts(raw)
 	if err == nil && !whole {
 		return PromptList{}, c.tooMany("prompt arguments")
@@ -44,7 +46,7 @@ var promptLists = []listSpec{{"prompts/list", "prompts", "name", "prompt"}}
 // KnownPrompts returns the cached prompts of this login. No request is sent, and no credential is read.
 func (c *Client) KnownPrompts() []Prompt {
 	prompts, _ := parsePrompts(c.keptList(".prompts"))
-	return prompts
+	return slices.DeleteFunc(prompts, func(p Prompt) bool { return httpx.HidesArgument(p.Name) })
 }
 
 // parsePrompts parses a list of prompts. If the prompts together have more than maxListed arguments, the rest of the list is not parsed,

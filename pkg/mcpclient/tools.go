@@ -45,9 +45,10 @@ type toolList struct {
 	parsed   sync.Map      // tools that were found, by name; a batch calls the same tool many times
 }
 
-// Tools returns the tools of the server. A cached list is used for as long as the server allows. A tool whose definition is invalid, or whose
-// name looks like a flag, is omitted. Warn gets a message for each of the first ten omitted tools, and the number of the others.
-func (c *Client) Tools(ctx context.Context) (ToolList, error) {
+// Tools returns the tools of the server. A cached list is used for as long as the server allows. A tool with an invalid definition is omitted, and
+// so is a tool whose name looks like a flag, unless the name is the parameter named, because the user typed it. Warn gets a message for each of the
+// first ten omitted tools, and the number of the others.
+func (c *Client) Tools(ctx context.Context, named ...string) (ToolList, error) {
 	if err := c.prepare(ctx); err != nil {
 		return ToolList{}, err
 	}
@@ -64,7 +65,7 @@ func (c *Client) Tools(ctx context.Context) (ToolList, error) {
 	defer omitted.end()
 	for _, t := range list.defs {
 		tool := parseTool(t)
-		if httpx.HidesArgument(tool.Name) {
+		if httpx.HidesArgument(tool.Name) && !slices.Contains(named, tool.Name) {
 			omitted.addUnsafe(tool.Name, "name")
 			continue
 		}
