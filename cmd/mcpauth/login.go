@@ -245,3 +245,21 @@ func (p *program) resolveLoginServer(ctx context.Context, word string, o *loginO
 	o.flow.IssuerGiven = o.settings.Issuer != ""
 	return s, p.flowClient.Load().CheckStored(ctx, s.target)
 }
+
+// checkName returns an error for a name that looks like a URL or a flag, or that already belongs to another server.
+func (p *program) checkName(ctx context.Context, name, url string) error {
+	if !isLoginName(name) {
+		return usage("--name: a name is 1 to 64 letters, digits and ._@-, not beginning with -")
+	}
+	s, err := p.serverByName(ctx, name, needStored)
+	if err != nil && !isA[*usageError](err) {
+		return err
+	}
+	owners, _, _ := p.findLogins(ctx, name) // several logins can have the name
+	for _, t := range append(owners, s.target) {
+		if t.URL != "" && t.URL != url {
+			return &usageError{message: fmt.Sprintf("--name: %s is already the name of %s", name, t.URL), hint: "choose another name"}
+		}
+	}
+	return nil
+}

@@ -254,7 +254,11 @@ func (p *program) loadConfig(ctx context.Context) (*config.File, error) {
 		return nil, err
 	}
 	for _, e := range file.Skipped() {
-		p.out.printDetail("%s: the server %q is skipped: %s", e.Path, e.Name, e.Skipped)
+		print := p.out.printDetail
+		if e.Odd && !e.Found {
+			print = p.out.printWarning
+		}
+		print("%s: the server %q is skipped: %s", e.Path, e.Name, e.Skipped)
 	}
 	p.file = file
 	return file, nil
@@ -382,22 +386,4 @@ func (p *program) allLogins(ctx context.Context) ([]flow.Status, error) {
 		return nil, err
 	}
 	return c.Statuses(ctx)
-}
-
-// checkName returns an error for a name that looks like a URL or a flag, or that already belongs to another server.
-func (p *program) checkName(ctx context.Context, name, url string) error {
-	if !isLoginName(name) {
-		return usage("--name: a name is 1 to 64 letters, digits and ._@-, not beginning with -")
-	}
-	s, err := p.serverByName(ctx, name, needStored)
-	if err != nil && !isA[*usageError](err) {
-		return err
-	}
-	owners, _, _ := p.findLogins(ctx, name) // several logins can have the name
-	for _, t := range append(owners, s.target) {
-		if t.URL != "" && t.URL != url {
-			return &usageError{message: fmt.Sprintf("--name: %s is already the name of %s", name, t.URL), hint: "choose another name"}
-		}
-	}
-	return nil
 }

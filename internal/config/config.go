@@ -70,6 +70,7 @@ type Entry struct {
 	Headers map[string]string
 	Auth    *Auth  // nil = the entry has no `auth`; its variables are not expanded, see ExpandAuth
 	Skipped string // why the entry cannot be used; "" = the entry can be used
+	Odd     bool   // Skipped is a mistake in the file: the entry is neither disabled nor a local program
 
 	Path  string // the file that contains the entry
 	Sum   string // SHA-256 of that file in hexadecimal

@@ -127,11 +127,11 @@ func (d *document) readEntry(name string, v hujson.Value) (Entry, error) {
 		}
 	}
 	if name == "" || strings.HasPrefix(name, "-") || strings.Contains(name, "://") { // on the command line, mcpauth would take such a name for a flag, a URL or a missing argument
-		e.Skipped = "its name is empty, begins with - or looks like a URL"
+		e.Skipped, e.Odd = "its name is empty, begins with - or looks like a URL", true
 		return e, nil
 	}
 	if strings.ContainsFunc(name, httpx.IsInvisible) || strings.Join(strings.Fields(name), " ") != name { // messages and hints would show the name of another server
-		e.Skipped = "its name has invisible characters or needless blanks"
+		e.Skipped, e.Odd = "its name has invisible characters or needless blanks", true
 		return e, nil
 	}
 	for _, key := range []string{"url", "httpUrl", "serverUrl"} {
@@ -142,7 +142,7 @@ func (d *document) readEntry(name string, v hujson.Value) (Entry, error) {
 		}
 	}
 	if e.URL == "" {
-		e.Skipped = "it has no url"
+		e.Skipped, e.Odd = "it has no url", true
 		return e, nil
 	}
 	if v, ok := members["headers"]; ok {
