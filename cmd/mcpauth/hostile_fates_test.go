@@ -416,7 +416,7 @@ func fates() map[string]fate {
 		"terminal/blank-redirect":         refused("spaces, control"),
 		"terminal/blank-moved":            refused("spaces, control"),
 		"terminal/blank-device":           {exit: exitSecurity, says: "spaces, control", args: []string{"login", "SERVER", "--grant", "device_code", "--quiet"}},
-		"terminal/blank-scope":            {exit: exitAuth, says: `requires scope "[a-z:_ ]* b mcpauth: logged in".*\nhint: .*--scope `, args: slices.Concat(call, []string{"--reauth", "never"}), good: true},
+		"terminal/blank-scope":            {exit: exitAuth, says: `requires scope '[a-z:_ ]* b mcpauth: logged in'.*\nhint: .*--scope `, args: slices.Concat(call, []string{"--reauth", "never"}), good: true},
 		"terminal/blank-scopes-supported": {args: []string{"discover", "SERVER"}},
 		"terminal/blank-question":         {exit: exitSecurity, says: "asks to open a URL.*spaces, control", args: slices.Concat(call, []string{"--elicit-urls"}), good: true},
 		"terminal/blank-task-id":          after(exitNetwork, "taskId is not one word"),

@@ -258,7 +258,16 @@ func TestProjectIsALink(t *testing.T) {
 	u.env = append(u.env, "SOME_KEY=some-key")
 	folder := filepath.Join(u.home, "p")
 	project := user{&victim{home: folder, env: u.env}, u.good}
-	if err := errors.Join(os.Mkdir(folder, 0o755), os.Symlink("../file", filepath.Join(folder, ".mcp.json"))); err != nil {
+	link := filepath.Join(folder, ".mcp.json")
+	if err := errors.Join(os.Mkdir(folder, 0o755), os.Symlink("../$(id)", link)); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"status"}, {"trust"}} { // a shell that gets the message runs nothing
+		if project.run(args...); !strings.Contains(project.stderr.String(), "leads to '"+realPath(u.home)+"/$(id)', outside the project ") {
+			t.Errorf("%q: %s", args, project.stderr.String())
+		}
+	}
+	if err := errors.Join(os.Remove(link), os.Symlink("../file", link)); err != nil {
 		t.Fatal(err)
 	}
 	for _, text := range []string{"canary0123456789canary", "canary.canary.canary", `"canary"`, "AGE-SECRET-KEY-1CANARY", "KEY=canary", `{"a":canary}`,
@@ -274,7 +283,7 @@ func TestProjectIsALink(t *testing.T) {
 				if strings.Contains(all, "canary") && !(named && code == exitDone) {
 					t.Errorf("%q shows the file: %s", args, all)
 				}
-				if !named && args[len(args)-1] != "--revoke" && !strings.Contains(all, "because a symbolic link leads to "+strings.ToLower(realPath(u.home))+"/file, outside the project") {
+				if !named && args[len(args)-1] != "--revoke" && !strings.Contains(strings.ReplaceAll(all, `\"`, `"`), `because a symbolic link leads to "`+strings.ToLower(realPath(u.home))+`/file", outside the project`) {
 					t.Errorf("%q does not say why the file is ignored: %s", args, all)
 				}
 			}
@@ -282,7 +291,6 @@ func TestProjectIsALink(t *testing.T) {
 	}
 	// A link inside the project works, and can be trusted.
 	entry := `{"mcpServers":{"x":{"url":"` + u.good.URL() + `","headers":{"X-Key":"${SOME_KEY}"}}}}`
-	link := filepath.Join(folder, ".mcp.json")
 	if err := errors.Join(os.Remove(link), os.Mkdir(filepath.Join(folder, "d"), 0o755), os.WriteFile(filepath.Join(folder, "d", "c.json"), []byte(entry), 0o600),
 		os.Symlink("d/c.json", link)); err != nil {
 		t.Fatal(err)

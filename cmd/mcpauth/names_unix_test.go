@@ -7,9 +7,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
+	"mcpauth/internal/config"
 	"mcpauth/internal/toolargs"
 	"mcpauth/pkg/discovery"
 	"mcpauth/pkg/flow"
@@ -95,11 +97,19 @@ func TestPastedScopes(t *testing.T) {
 	}
 	for width := range 200 {
 		o, out := testOutput(width)
-		if err := o.statusTable([]flow.Status{{URL: "https://a.example", State: "valid", Scopes: scopes}, {URL: "https://b.example", State: "valid", Scopes: scopes[1:]}}); err != nil {
+		if err := o.statusTable([]flow.Status{{URL: "https://a.example", State: "valid", Scopes: scopes, Account: command + " x"}, {URL: "https://b.example", State: "valid", Scopes: scopes[1:], Account: command}}); err != nil {
 			t.Fatal(err)
 		}
 		_, printed[fmt.Sprint("status in ", width, " cells")], _ = strings.Cut(out.String(), "\n")
+		p := testProgram()
+		p.out, out = testOutput(width)
+		if err := p.printTasks([]mcpclient.Task{{ID: "1", Tool: command + strings.Repeat("x", 60)}, {ID: "2", Tool: command + strings.Repeat("y", 60)}}); err != nil {
+			t.Fatal(err)
+		}
+		_, printed[fmt.Sprint("tasks in ", width, " cells")], _ = strings.Cut(out.String(), "\n")
 	}
+	printed["a login"] = strings.NewReplacer("(unverified)", "").Replace(describeAccount(flow.Status{Account: command}))
+	printed["an error"], _, _ = strings.Cut((&flow.ScopeError{Scopes: append(scopes, "it's"+command)}).Error(), " (RFC")
 	for place, text := range printed {
 		out, err := exec.Command("sh", "-c", "printf '%s ' "+strings.ReplaceAll(text, "\n", " ")).CombinedOutput()
 		if s := strings.ReplaceAll(string(out), "echo${IFS}canary", ""); err != nil || strings.Contains(s, "canary0123") {
@@ -146,9 +156,15 @@ func TestPastedTexts(t *testing.T) {
 	}
 	values := argumentLine(toolargs.Property{Name: "mode", Types: "string", Default: raw, Enum: []json.RawMessage{raw, json.RawMessage(`["$(echo canary0123)"]`), json.RawMessage("7")}})
 	values = strings.TrimSuffix(strings.Replace(values, " (", " ", 1), ")") // a shell cannot read our own brackets
-	for _, text := range []string{strings.TrimSpace(stderr.String()), values} {
+	long := argumentLine(toolargs.Property{Name: "mode", Types: "string", Enum: slices.Repeat([]json.RawMessage{raw}, 50)})
+	headers := map[string]string{}
+	for i := range 50 {
+		headers[fmt.Sprint(evil, i)] = "x"
+	}
+	untrusted := untrustedError(config.Entry{Path: "/p", Name: "x", Headers: headers}, "is not trusted").Error()
+	for _, text := range []string{strings.TrimSpace(stderr.String()), values, strings.Replace(long, " (", " ", 1), untrusted} {
 		out, err := exec.Command("sh", "-c", "printf '%s\n' "+text).CombinedOutput()
-		if s := strings.ReplaceAll(string(out), "echo canary", ""); strings.Contains(s, "canary0123") {
+		if s := strings.ReplaceAll(string(out), "echo canary", ""); err != nil || strings.Contains(s, "canary0123") {
 			t.Errorf("%s is read as %q, %v", text, out, err)
 		}
 	}

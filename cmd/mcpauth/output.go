@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -296,7 +297,7 @@ func fitColumns(head []string, rows [][]string, width int) {
 	}
 	for _, row := range rows {
 		for i := range row {
-			if i == 0 || head[i] == "SCOPES" || head[i] == "TOOL" { // names, see foreignName
+			if i == 0 || slices.Contains([]string{"SCOPES", "TOOL", accountHead}, head[i]) { // names, see foreignName
 				row[i] = cutName(row[i], widths[i])
 			} else {
 				row[i] = shorten(row[i], widths[i])

@@ -59,7 +59,7 @@ func untrustedError(e config.Entry, state string) error {
 		return &configError{message: fmt.Sprintf("%s %s, and this command would send a secret of its flags to its server %s", e.Path, state, quote(e.Name)),
 			hint: "give the URL of the server instead of its name, or " + trust}
 	}
-	return &configError{message: fmt.Sprintf("%s %s, and its server %s uses %s", e.Path, state, quote(e.Name), shorten(uses, 300)), hint: trust}
+	return &configError{message: fmt.Sprintf("%s %s, and its server %s uses %s", e.Path, state, quote(e.Name), cutName(uses, 300)), hint: trust}
 }
 
 // usesText lists the variables, auth settings, headers and files that an entry uses, as the entry contains them. target returns the file to
@@ -263,7 +263,7 @@ func (p *program) projectFile(name string) (string, error) {
 		}
 	}
 	if reason != "" {
-		return "", &configError{message: fmt.Sprintf("%s cannot be trusted, because %s", name, reason),
+		return "", &configError{message: fmt.Sprintf("%s cannot be trusted, because %s", name, quotedForShell(reason)),
 			hint: ownCopy}
 	}
 	return path, nil

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,13 +9,15 @@ import (
 	"mcpauth/pkg/flow"
 )
 
+const accountHead = "ACCOUNT (unverified)"
+
 // statusTable prints a table with one row per login.
 func (o *output) statusTable(list []flow.Status) error {
 	var rows [][]string
 	head := []string{"SERVER", "STATE", "EXPIRES", "RENEWABLE", "SCOPES"}
 	accounts := slices.ContainsFunc(list, func(s flow.Status) bool { return s.Account != "" })
 	if accounts {
-		head = slices.Insert(head, 4, "ACCOUNT (unverified)")
+		head = slices.Insert(head, 4, accountHead)
 	}
 	for _, s := range list {
 		renewable := "no"
@@ -29,7 +30,10 @@ func (o *output) statusTable(list []flow.Status) error {
 		}
 		row := []string{nameOrURL(s), string(s.State), when, renewable, strings.Join(convert(s.Scopes, foreignName), " ")}
 		if accounts {
-			row = slices.Insert(row, 4, cmp.Or(foldLine(s.Account), "-"))
+			row = slices.Insert(row, 4, "-")
+			if s.Account != "" {
+				row[4] = foreignName(s.Account)
+			}
 		}
 		rows = append(rows, row)
 	}
@@ -105,7 +109,7 @@ func describeAccount(s flow.Status) string {
 	if s.Account == "" {
 		return ""
 	}
-	return " as " + foldLine(s.Account) + " (unverified)"
+	return " as " + foreignName(s.Account) + " (unverified)"
 }
 
 // nameOrURL returns a SERVER argument that selects a login: its name, or else its URL.

@@ -25,7 +25,7 @@ func Resolve(path, home string) (real, outside string) {
 	root := projectRoot(folder, home)
 	real, err = walkPath(filepath.Join(folder, filepath.Base(path)), func(part string) error {
 		if !isWithin(root, part) && !isWithin(part, folder) && !isWithin(part, above) {
-			outside = fmt.Sprintf("a symbolic link leads to %s, outside the project %s", part, root)
+			outside = fmt.Sprintf("a symbolic link leads to %q, outside the project %q", part, root)
 			return errors.New(outside)
 		}
 		return nil

@@ -4,6 +4,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -70,7 +71,7 @@ func TestLinksOutOfTheProject(t *testing.T) {
 				want = filepath.Join(home, tt.want)
 			}
 			if tt.out != "" {
-				out = "leads to " + filepath.Join(home, tt.out) + ", outside the project "
+				out = fmt.Sprintf("leads to %q, outside the project ", filepath.Join(home, tt.out))
 			}
 			p, err := Find("", from, home, env(nil))
 			if err != nil || p.Project != want || len(p.Ignored) != min(1, len(out)) || out != "" && !strings.Contains(p.Ignored[0].Reason, out) {

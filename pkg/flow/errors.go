@@ -71,7 +71,10 @@ func (e *ScopeError) Error() string {
 	return "the server requires " + quoteScopes(e.Scopes) + " (RFC 6750 §3.1)"
 }
 
-func quoteScopes(scopes []string) string { return "scope \"" + strings.Join(scopes, " ") + "\"" }
+// quoteScopes has the quotes of POSIX shells, because the user may paste the scopes of a server after --scope.
+func quoteScopes(scopes []string) string {
+	return "scope '" + strings.ReplaceAll(joinScopes(scopes), "'", `'\''`) + "'"
+}
 
 // StageError adds the name of the stage to an error.
 type StageError struct {
