@@ -114,9 +114,6 @@ func runLoginAll(ctx context.Context, p *program, o loginOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := p.checkProjectSize(file); err != nil {
-		return err
-	}
 	o.flow.IfNeeded = true
 	list, failed, warnings := []flow.Status{}, error(nil), 0
 	for _, name := range file.Names() {
@@ -143,25 +140,6 @@ func runLoginAll(ctx context.Context, p *program, o loginOptions) error {
 		return fmt.Errorf("%d of %d servers: %w", len(file.Names())-len(list), len(file.Names()), failed)
 	}
 	return nil
-}
-
-// maxProjectServers limits the servers of a project's file that login --all uses. Each login sends requests and leaves files in the state
-// folder, and a repository that was only cloned can list any number of servers.
-const maxProjectServers = 100
-
-// checkProjectSize returns an error if a file that was found, and not named by the user, lists too many servers for --all.
-func (p *program) checkProjectSize(file *config.File) error {
-	var found []config.Entry
-	for _, name := range file.Names() {
-		if e := file.Servers[name]; e.Found {
-			found = append(found, e)
-		}
-	}
-	if len(found) <= maxProjectServers {
-		return nil
-	}
-	return &configError{message: fmt.Sprintf("%s: the file lists %d servers; login --all uses at most %d servers of a project's file", found[0].Path, len(found), maxProjectServers),
-		hint: "log in by name: " + p.hintAbout(server{word: found[0].Name}.shellArgument()).loginLine()}
 }
 
 // checkProjectEntry returns an error if the login would send a secret from the command line to a server from a project's file.

@@ -101,10 +101,6 @@ func (p *program) trustFile(ctx context.Context, name string) error {
 			spellings[path] = append(spellings[path], written)
 		}
 	}
-	if len(spellings) > maxTrustedPaths { // before trust looks at a path, because each takes time and can give a warning
-		return &configError{message: fmt.Sprintf("%s cannot be trusted, because it names %d files, and a trusted file can name at most %d", path, len(spellings), maxTrustedPaths),
-			hint: "remove entries from the file, or copy the entries that you need to your own configuration"}
-	}
 	now := trustedFile{Path: path, Sum: file.Sum, At: time.Now().UTC().Truncate(time.Second), Files: map[string]string{}}
 	targets := map[string]string{}
 	for path, written := range spellings {

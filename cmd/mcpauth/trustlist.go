@@ -32,10 +32,6 @@ type trustedFile struct {
 	Files map[string]string `json:"files,omitempty"` // the digest of each path that a login opens, and of the file to which the path leads
 }
 
-// maxTrustedPaths limits the number of files that a trusted file can name. Without this limit, a few trusted files could make the list of
-// trusted files larger than a note can be.
-const maxTrustedPaths = 200
-
 // digest returns the SHA-256 of a path. The list of trusted files contains no path of an entry, because a path may contain a secret variable.
 func digest(path string) string {
 	sum := sha256.Sum256([]byte(path))

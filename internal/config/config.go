@@ -30,11 +30,12 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// The maximum file sizes in bytes. The user's own file may be large, because Claude Code stores the history of all projects in the same
-// file as its servers.
+// The user's own file may be large, because Claude Code stores the history of all projects in the same file as its servers. A project's file
+// is small, because a stranger may have written it, and login --all, status and trust work on all of its servers.
 const (
-	maxSize    = 32 << 20
-	maxProject = 1 << 20
+	maxSize           = 32 << 20 // in bytes
+	maxProjectSize    = 128 << 10
+	maxProjectServers = 100
 )
 
 // ErrUnknown is returned if no file has an entry with this name.
@@ -47,6 +48,7 @@ type Error struct {
 	Line, Column int
 	Reason       string
 	Variable     string // the variable that is not set; "": the error has another reason
+	TooLarge     bool   // a project's file exceeds a limit that does not concern a file that the user names
 }
 
 func (e *Error) Error() string {
@@ -103,17 +105,17 @@ func Load(ctx context.Context, places Places) (*File, error) {
 
 func load(places Places) (*File, error) {
 	if places.Named != "" {
-		return readFile(places.Named, maxSize, false)
+		return readFile(places.Named, false)
 	}
 	own, project := &File{}, &File{}
 	var err error
 	if places.Own != "" {
-		if own, err = readFile(places.Own, maxSize, false); err != nil {
+		if own, err = readFile(places.Own, false); err != nil {
 			return nil, err
 		}
 	}
 	if places.Project != "" {
-		if project, err = readFile(places.Project, maxProject, true); err != nil {
+		if project, err = readFile(places.Project, true); err != nil {
 			return nil, err
 		}
 	}
@@ -144,7 +146,11 @@ func mergeFiles(own, project *File) *File {
 	return all
 }
 
-func readFile(path string, limit int64, found bool) (*File, error) {
+func readFile(path string, found bool) (*File, error) {
+	limit := maxSize
+	if found {
+		limit = maxProjectSize
+	}
 	f, err := openFile(path, found)
 	if err != nil {
 		return nil, &Error{Path: path, Reason: reasonWithoutPath(err)}
@@ -153,16 +159,19 @@ func readFile(path string, limit int64, found bool) (*File, error) {
 	if found && !isStillSafe(path, f) {
 		return nil, &Error{Path: path, Reason: "another user could have changed it since it was found"}
 	}
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	data, err := io.ReadAll(io.LimitReader(f, int64(limit)+1))
 	switch {
 	case err != nil:
 		return nil, &Error{Path: path, Reason: reasonWithoutPath(err)}
-	case int64(len(data)) > limit:
-		return nil, &Error{Path: path, Reason: fmt.Sprintf("larger than %d MiB", limit>>20)}
+	case len(data) > limit:
+		return nil, &Error{Path: path, Reason: fmt.Sprintf("larger than %d KiB", limit>>10), TooLarge: found}
 	}
 	file, err := parse(path, data)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case found && len(file.Servers) > maxProjectServers:
+		return nil, &Error{Path: path, Reason: fmt.Sprintf("%d servers, but a project's file can have at most %d", len(file.Servers), maxProjectServers), TooLarge: true}
 	}
 	sum := sha256.Sum256(data)
 	file.Sum = hex.EncodeToString(sum[:])
