@@ -75,6 +75,12 @@ func (t *userAgent) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.next.RoundTrip(req)
 }
 
+// Drain reads up to 64 kB of a body, so that the connection can be reused, and closes the body.
+func Drain(body io.ReadCloser) {
+	_, _ = io.CopyN(io.Discard, body, 64<<10)
+	body.Close()
+}
+
 // Bare returns a network error without the method and URL that net/http adds, for callers that add the URL themselves. errors.As still
 // finds the *url.Error and the errors that it wraps.
 func Bare(err error) error {

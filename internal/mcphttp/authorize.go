@@ -82,7 +82,7 @@ func (l *Link) followSlashRedirect(req *http.Request, res *http.Response) bool {
 		strings.TrimSuffix(to.EscapedPath(), "/") != strings.TrimSuffix(req.URL.EscapedPath(), "/") || req.URL.String() != l.URL {
 		return false
 	}
-	discardBody(res.Body)
+	httpx.Drain(res.Body)
 	l.redirect.Store(to)
 	req.URL = to
 	return true

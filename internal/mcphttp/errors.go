@@ -66,7 +66,6 @@ func (l *Link) Failure(o Outcome) error {
 		return o.Err
 	}
 	message := jsonscan.Unquote(jsonscan.Member(o.Answer.Error, "message"))
-	message = message[:min(len(message), maxErrorText)] // the search for a short secret takes many times the size of the text
 	return &RPCError{Code: o.Answer.Code(), Message: l.Clean(message), Data: jsonscan.Member(o.Answer.Error, "data")}
 }
 

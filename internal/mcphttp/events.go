@@ -205,7 +205,7 @@ func (l *Link) exchangeEvents(ctx context.Context, s *eventSession, r Request) O
 		l.readRefusal(&o, r, res, &Session{Version: "2024-11-05", ID: s.endpoint})
 		return s.preferAnswer(o, answer)
 	}
-	discardBody(res.Body)
+	httpx.Drain(res.Body)
 	if !r.IsRequest() {
 		return o
 	}

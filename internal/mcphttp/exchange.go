@@ -32,8 +32,6 @@ import (
 
 const (
 	maxMessage   = 512 << 20 // default of Link.MaxMessage
-	maxDiscarded = 64 << 10  // bytes of an unused body that are read
-	maxErrorText = 64 << 10  // bytes of the message of a JSON-RPC error that are kept
 	maxUnasked   = 64 << 10  // bytes of the body of a response to a notification or a response, which needs no body
 	drainTimeout = time.Second
 
@@ -203,10 +201,10 @@ func (l *Link) readAnswer(ctx context.Context, s *Session, r Request, res *http.
 		l.parseBody(o, r, res, data)
 		o.classify("", "", s)
 	case r.IsRequest():
-		discardBody(res.Body)
+		httpx.Drain(res.Body)
 		o.Err = l.newStatusError(res, "", "expected application/json or text/event-stream, got "+cmp.Or(httpx.Text(l.Clean(kind), 100), "nothing"))
 	default:
-		discardBody(res.Body)
+		httpx.Drain(res.Body)
 	}
 }
 
@@ -300,17 +298,11 @@ func readText(res *http.Response, limit int64) (text string, whole bool) {
 	return string(data[:size]), err == nil && size == int64(len(data))
 }
 
-// discardBody reads the beginning of a body, so that the connection can be reused, and closes the body.
-func discardBody(body io.ReadCloser) {
-	_, _ = io.CopyN(io.Discard, body, maxDiscarded)
-	body.Close()
-}
-
 // drainInBackground discards a body in the background, because the server may keep the stream open.
 func drainInBackground(body io.ReadCloser) {
 	over := time.AfterFunc(drainTimeout, func() { body.Close() })
 	go func() {
-		discardBody(body)
+		httpx.Drain(body)
 		over.Stop()
 	}()
 	runtime.Gosched() // lets the goroutine run now: most servers have already ended the stream, so that the goroutine ends at once

@@ -40,7 +40,7 @@ func TestLongErrorMessage(t *testing.T) {
 	l.LoginSecrets().Learn("tok0")
 	m, _ := Parse([]byte(`{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"` + strings.Repeat("tok0 ", 1<<20) + `"}}`))
 	var e *RPCError
-	if err := l.Failure(Outcome{Answer: m}); !errors.As(err, &e) || !strings.HasPrefix(e.Message, "[redacted] ") || len(e.Message) > 4*maxErrorText {
+	if err := l.Failure(Outcome{Answer: m}); !errors.As(err, &e) || !strings.HasPrefix(e.Message, "[redacted] ") || len(e.Message) > 4*maxText {
 		t.Errorf("%T with %d bytes", err, len(e.Message))
 	}
 }
@@ -59,7 +59,7 @@ func TestCutTextsShowNoSecret(t *testing.T) {
 		}
 	}
 	for n := partOfKey; n < len(key); n++ {
-		message := "a" + strings.Repeat(" ", maxErrorText-1-n) + key
+		message := "a" + strings.Repeat(" ", maxText-1-n) + key
 		m, _ := Parse([]byte(`{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"` + message + `"}}`))
 		if err := l.Failure(Outcome{Answer: m}); strings.Contains(err.Error(), "sk") {
 			t.Fatalf("%d bytes at the end of the message: %v", n, err)

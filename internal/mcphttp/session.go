@@ -121,7 +121,7 @@ func (l *Link) End(s *Session) {
 		}
 		s.addSessionHeaders(req.Header)
 		if res, _, err := l.sendAuthorized(req, nil, true); err == nil {
-			discardBody(res.Body)
+			httpx.Drain(res.Body)
 		}
 	})
 }

@@ -38,7 +38,6 @@ func (c *Client) tokenEndpoint(cred credential) (token.Endpoint, error) {
 		if e.DPoP, err = c.provers.of(cred); err != nil {
 			return e, err
 		}
-		e.RequireDPoP = true
 	}
 	return e, nil
 }

@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -268,7 +267,7 @@ func (c credential) grantID() string {
 // If the server refuses a token that Authorize has just obtained, the error is ErrTokenRefused, because a newer token would not help. If this
 // token has expired, Authorize renews it, but does not log in.
 func (h *Handler) Authorize(ctx context.Context, req *http.Request, resp *http.Response) error {
-	drainBody(resp)
+	httpx.Drain(resp.Body)
 	sent := sentToken(req)
 	secrets := h.c.LoginSecrets(h.t)
 	secrets.Learn(string(sent))
@@ -387,10 +386,4 @@ func (h *Handler) rememberNonce(req *http.Request, resp *http.Response, ch disco
 func sentToken(req *http.Request) Secret {
 	_, tok, _ := strings.Cut(req.Header.Get("Authorization"), " ")
 	return Secret(tok)
-}
-
-// drainBody reads up to 64 kB of the response body and closes the body, so that the connection can be reused.
-func drainBody(resp *http.Response) {
-	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
-	resp.Body.Close()
 }

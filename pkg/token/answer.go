@@ -129,7 +129,7 @@ func (e Endpoint) readTokenType(a *formResponse, m jsonObject) (string, error) {
 		return "DPoP", nil
 	case a.exchange && is("N_A"):
 		return "N_A", nil
-	case e.RequireDPoP:
+	case e.DPoP != nil:
 		// RFC 9449 §5: if token_type is not DPoP, the token is not bound to the key, and anyone who steals the token can use it.
 		return "", a.spentError(ErrDowngrade, fmt.Sprintf("token_type is %s, expected \"DPoP\" (RFC 9449 §5)", quoted(got)))
 	case is("DPoP"), is("PoP"), is("mac"), is("hmac"):

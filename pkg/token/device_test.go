@@ -46,7 +46,7 @@ func TestDeviceRequests(t *testing.T) {
 		refusing("authorization_pending"), reply{body: bound})
 	var c clock
 	e := c.apply(s.endpoint())
-	e.DPoP, e.RequireDPoP = newTestProver(t), true
+	e.DPoP = newTestProver(t)
 	var shown []DeviceCode
 	tok, err := e.Device(context.Background(), context.Background(), s.URL+"/device", "read  write", func(d DeviceCode) { shown = append(shown, d) })
 	if err != nil || tok.AccessToken != "at-1" || tok.TokenType != "DPoP" {

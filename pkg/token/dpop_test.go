@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-func newTestProver(t *testing.T) *Prover {
+func newTestProver(t testing.TB) *Prover {
 	t.Helper()
 	p, err := NewProver()
 	if err != nil {
@@ -169,7 +169,7 @@ func TestDPoPAtTokenEndpoint(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := serve(t, tt.replies...)
 			e := s.endpoint()
-			e.DPoP, e.RequireDPoP = newTestProver(t), true
+			e.DPoP = newTestProver(t)
 			e.Client = ClientAuth{ID: "c", Method: "private_key_jwt", Key: testKey(t, "P-256")}
 			tok, err := e.Code(context.Background(), "the-code", "the-verifier", "http://127.0.0.1/")
 			var refused *Error
@@ -207,13 +207,9 @@ func TestDPoPDowngrade(t *testing.T) {
 	s := serve(t, reply{body: okBody})
 	e := s.endpoint()
 	e.DPoP = newTestProver(t)
-	if tok, err := e.ClientCredentials(context.Background(), ""); err != nil || tok.TokenType != "Bearer" {
-		t.Errorf("not required: got %v %v, want a bearer token", tok, err)
-	}
-	e.RequireDPoP = true
 	tok, err := e.ClientCredentials(context.Background(), "")
 	if !errors.Is(err, ErrDowngrade) || !Ambiguous(err) || tok != (Token{}) || strings.Contains(err.Error(), "at-1") {
-		t.Errorf("required: got %v %v, want ErrDowngrade", tok, err)
+		t.Errorf("got %v %v, want ErrDowngrade", tok, err)
 	}
 }
 

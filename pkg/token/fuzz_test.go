@@ -29,9 +29,13 @@ func FuzzAnswer(f *testing.F) {
 	}
 	var secrets httpx.Secrets
 	secrets.Learn(canary)
+	prover := newTestProver(f)
 	f.Fuzz(func(t *testing.T, body string, status int, contentType, location, retry string, mode byte) {
 		fill := func(s string) string { return strings.ReplaceAll(s, "SECRET", canary) }
-		e := Endpoint{URL: "https://as.example/token", Strict: mode&1 != 0, RequireDPoP: mode&2 != 0, Local: mode&4 != 0, Now: func() time.Time { return noon }}
+		e := Endpoint{URL: "https://as.example/token", Strict: mode&1 != 0, Local: mode&4 != 0, Now: func() time.Time { return noon }}
+		if mode&2 != 0 {
+			e.DPoP = prover
+		}
 		a := &formResponse{stage: atToken, url: e.URL, sent: noon, exchange: mode&8 != 0, Response: httpx.Response{StatusCode: status, Body: secrets.CleanRefusal([]byte(fill(body))),
 			Header: secrets.CleanHeader(http.Header{"Content-Type": {contentType + "; x=" + canary}, "Location": {fill(location)}, "Retry-After": {retry}})}}
 		if mode&8 != 0 {

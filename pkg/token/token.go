@@ -59,11 +59,10 @@ type Endpoint struct {
 	Now    func() time.Time // nil: time.Now
 
 	Resource string  // resource parameter (RFC 8707), exactly as in the resource metadata; empty: not sent
-	DPoP     *Prover // makes DPoP proofs (RFC 9449); nil: no proofs, and the tokens are bearer tokens
+	DPoP     *Prover // makes DPoP proofs (RFC 9449), and a token that is not bound to its key is refused; nil: no proofs, and the tokens are bearer tokens
 
-	RequireDPoP bool // refuse tokens that are not bound to the DPoP key (ErrDowngrade)
-	Local       bool // the MCP server is on loopback, so the endpoints may be on loopback and use http
-	Strict      bool // every deviation from a specification is ErrMalformed
+	Local  bool // the MCP server is on loopback, so the endpoints may be on loopback and use http
+	Strict bool // every deviation from a specification is ErrMalformed
 
 	Deviation func(code string) // called with the code of each tolerated deviation; may be nil
 
@@ -88,7 +87,7 @@ var ErrMalformed = errors.New("not an answer of this endpoint")
 // ErrSecretRepeated is returned if a server repeats a secret where other users of the machine could see it, for example in a request_uri.
 var ErrSecretRepeated = errors.New("the server repeats a secret, which others could see")
 
-// ErrDowngrade is wrapped by the error for a token that is not bound to the DPoP key, if Endpoint.RequireDPoP is set.
+// ErrDowngrade is wrapped by the error for a token that is not bound to the key of Endpoint.DPoP.
 var ErrDowngrade = errors.New("the token is not bound to the DPoP key")
 
 // reportDeviation reports a deviation to Endpoint.Deviation. With Strict, reportDeviation returns an error.

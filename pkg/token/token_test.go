@@ -209,7 +209,7 @@ func TestExchangeIssued(t *testing.T) {
 		e := serve(t, reply{body: tt.body}).endpoint()
 		var codes []string
 		e.Deviation = func(code string) { codes = append(codes, code) }
-		e.RequireDPoP = true // RequireDPoP does not apply to an issued token that is not an access token
+		e.DPoP = newTestProver(t) // an issued token that is not an access token need not be bound to the key
 		tok, err := e.Exchange(context.Background(), ask)
 		if tt.bad != errors.Is(err, ErrMalformed) || !tt.bad && (err != nil || tok.TokenType != "N_A" || tok.AccessToken == "") {
 			t.Errorf("%s: got %v %v", tt.name, tok, err)
