@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -45,11 +46,12 @@ func ProxyFor(req *http.Request) (*url.URL, error) {
 func BadProxy(getenv func(string) string) string {
 	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"} {
 		value := getenv(name)
-		u, err := url.Parse(value)
-		if err != nil || u.Scheme == "" || u.Host == "" { // host:port
-			u, err = url.Parse("http://" + value)
+		address := value
+		if !strings.Contains(value, "://") { // host:port
+			address = "http://" + value
 		}
-		if value != "" && (err != nil || u.Hostname() == "" || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme)) {
+		u, err := url.Parse(address)
+		if value != "" && (err != nil || u.Hostname() == "" || u.Path != "" && u.Path != "/" || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme)) {
 			return name
 		}
 	}

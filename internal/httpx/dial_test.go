@@ -57,7 +57,7 @@ func TestBadProxy(t *testing.T) {
 	for value, bad := range map[string]bool{
 		"": false, "proxy:8080": false, "proxy": false, "u:p@proxy:1": false, "10.0.0.1:8080": false, "http://proxy": false, "https://u:p@proxy:1": false,
 		"socks5://proxy:1": false, "socks5h://[::1]:1": false,
-		"://x": true, "//host:1": true, "http:host:1": true, " ": true, "ftp://proxy": true,
+		"://x": true, "//host:1": true, "http:host:1": true, " ": true, "ftp://proxy": true, "http:/proxy:1": true, "http://proxy:abc": true, "http://proxy/": false,
 	} {
 		got := BadProxy(func(name string) string { return map[string]string{"HTTPS_PROXY": value}[name] })
 		if (got != "") != bad {

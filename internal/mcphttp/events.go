@@ -90,7 +90,7 @@ func (l *Link) readEndpoint(res *http.Response, events *sse.Reader) (string, err
 // serverFolder returns the URL under which a server may name its endpoint: the parent folder if the last part of the path is a word of the
 // transport, or else the server's own URL, because the last part may be the name of a tenant. /v1/sse and /v1/sse/ may name /v1/messages.
 func serverFolder(server *url.URL) *url.URL {
-	if slices.Contains([]string{"sse", "mcp", "events"}, path.Base(server.Path)) {
+	if slices.Contains([]string{"sse", "mcp", "events"}, path.Base(server.EscapedPath())) {
 		return server.JoinPath("..")
 	}
 	return server

@@ -181,6 +181,7 @@ func TestEndpointOfAnotherTenant(t *testing.T) {
 		{"/evil/sse", "/victim/mcp", false}, {"/evil/sse", "/", false}, {"/evil/sse", "/evil2/messages", false}, {"/evil/sse", "../victim/mcp", false},
 		{"/evil/sse", "/evil/%2e%2e/victim/mcp", false}, {"/evil/sse", "/evil/..%2fvictim/mcp", false}, {"/a/evil/sse", "/a/victim/mcp", false},
 		{"/evil", "/victim/messages", false}, {"/evil/", "/victim/messages", false}, {"/evil", "/messages", false}, {"/a/evil", "/a/messages", false}, {"/evil/ssex", "/evil/messages", false},
+		{"/evil%2Fsse", "/victim/mcp", false}, {"/a/evil%2Fmcp", "/a/victim", false}, {"/evil/mcp%2F", "/evil/messages", false},
 		{"/evil", "/evil/messages", true}, {"/evil/", "messages", true}, {"/evil", "?session=1", true}, {"/evil/events", "/evil/messages", true}, {"/mcp/", "/messages", true},
 	} {
 		s := newServer(t, func(w http.ResponseWriter, r *http.Request, m Message) {

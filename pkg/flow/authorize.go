@@ -70,13 +70,14 @@ func (c *Client) prepareAuthorization(ctx context.Context, d loginDraft, redirec
 	}
 	r.verifier, r.state = pkce.New(), pkce.State()
 	params := authorizationParams(d, r.cred, redirectURI, r.verifier, r.state)
-	if err = checkEndpointQuery(d, params); err != nil { // before the push, after which params no longer contains the names
+	endpoint, err := endpointURL(d, params) // before the push, after which params no longer contains the names
+	if err != nil {
 		return r, err
 	}
 	if params, err = c.pushRequest(ctx, d, &r.cred, params, openedLater); err != nil {
 		return r, stage("authorization", wrapUnknownClient(err, r.reused))
 	}
-	r.address, err = authorizationURL(d, params)
+	r.address, err = authorizationURL(d, endpoint, params)
 	return r, err
 }
 
@@ -170,12 +171,13 @@ func authorizationParams(d loginDraft, cred credential, redirectURI string, veri
 	return params
 }
 
-// checkEndpointQuery returns an error if the URL of the authorization endpoint contains one of the parameters, because the server might use the
-// wrong value, or a parameter that the user removed. A value of prompt in the URL is allowed: authorizationURL replaces it.
-func checkEndpointQuery(d loginDraft, params url.Values) error {
+// endpointURL returns the URL of the authorization endpoint. If the URL contains one of the parameters, endpointURL returns an error, because the
+// server might use the wrong value. The same is true for a parameter that the user removed. Only prompt may be in the URL: endpointURL removes it
+// if the parameters contain it.
+func endpointURL(d loginDraft, params url.Values) (*url.URL, error) {
 	u, err := url.Parse(d.found.Server.AuthorizationEndpoint)
 	if err != nil {
-		return stage("authorization request", err)
+		return nil, stage("authorization request", err)
 	}
 	query := slices.DeleteFunc(strings.Split(u.RawQuery, "&"), func(pair string) bool {
 		name, value, _ := strings.Cut(pair, "=")
@@ -187,23 +189,20 @@ func checkEndpointQuery(d loginDraft, params url.Values) error {
 			others = append(others, p[0])
 		}
 	}
-	if name := discovery.FindReserved(strings.Join(query, "&"), others...); name != "" {
-		return &discovery.Error{Stage: "authorization request", URL: u.String(), Section: "RFC 6749 §3.1", Err: discovery.ErrIssuer,
+	u.RawQuery = strings.Join(query, "&")
+	if name := discovery.FindReserved(u.RawQuery, others...); name != "" {
+		return nil, &discovery.Error{Stage: "authorization request", URL: u.String(), Section: "RFC 6749 §3.1", Err: discovery.ErrIssuer,
 			Reason: fmt.Sprintf("authorization_endpoint carries the parameter %q, which the server may read as one that the request sets or leaves out", httpx.Text(name, 60))}
 	}
-	return nil
+	return u, nil
 }
 
 // authorizationURL adds the parameters to the URL of the authorization endpoint.
-func authorizationURL(d loginDraft, params url.Values) (string, error) {
-	u, err := url.Parse(d.found.Server.AuthorizationEndpoint)
-	if err != nil {
-		return "", stage("authorization request", err)
-	}
+func authorizationURL(d loginDraft, u *url.URL, params url.Values) (string, error) {
 	query := u.Query()
 	maps.Copy(query, params)
 	u.RawQuery = query.Encode()
-	_, err = httpx.Check(u.String(), isLocal(d.t.URL)) // the URL can be too long, because the server chooses the client ID, the scopes and the resource
+	_, err := httpx.Check(u.String(), isLocal(d.t.URL)) // the URL can be too long, because the server chooses the client ID, the scopes and the resource
 	if err != nil && len(d.t.Scopes) > 0 {
 		query.Del("scope")
 		short := *u

@@ -18,8 +18,12 @@ func TestEndpointRepeatsAParameter(t *testing.T) {
 		"prompt=login": true, "tenant=a": true, "audiences=a": true, "": true, "display=page": false, "acr_values=a": true,
 	} {
 		d := loginDraft{t: Target{URL: "https://mcp.example/mcp", Settings: Settings{AuthParams: [][2]string{{"display", ""}, {"prompt", "consent"}}}}, found: &discovery.Result{Server: discovery.ServerMetadata{AuthorizationEndpoint: "https://as.example/authorize?" + query}}}
-		if err := checkEndpointQuery(d, params); (err == nil) != ok || !ok && !errors.Is(err, discovery.ErrIssuer) {
+		u, err := endpointURL(d, params)
+		if (err == nil) != ok || !ok && !errors.Is(err, discovery.ErrIssuer) {
 			t.Errorf("%q: %v", query, err)
+		}
+		if ok && u.Query().Has("prompt") { // would remain beside a request_uri
+			t.Errorf("%q: the URL is %s", query, u)
 		}
 	}
 }
@@ -28,7 +32,7 @@ func TestEndpointRepeatsAParameter(t *testing.T) {
 func TestEndpointReturnsARemovedParameter(t *testing.T) {
 	d := loginDraft{t: Target{URL: "https://mcp.example/mcp", Settings: Settings{AuthParams: [][2]string{{"prompt", ""}}}},
 		found: &discovery.Result{Server: discovery.ServerMetadata{AuthorizationEndpoint: "https://as.example/authorize?prompt=none"}}}
-	if err := checkEndpointQuery(d, url.Values{}); !errors.Is(err, discovery.ErrIssuer) {
+	if _, err := endpointURL(d, url.Values{}); !errors.Is(err, discovery.ErrIssuer) {
 		t.Error(err)
 	}
 }

@@ -236,10 +236,10 @@ func pruneFiles(dir string, maxSize int64, expiry time.Duration, now time.Time, 
 }
 
 // cacheFile returns the name of a file for one login. The server may send different lists to different users, so the name depends on the
-// grant and on all headers (Caching, Cache Scope Field). Two logins never share a file, even if a server declares its lists public. The
+// grant, on all headers and on the certificate (Caching, Cache Scope Field). Two logins never share a file, even if a server declares its lists public. The
 // first part of the name is the same for all logins with this URL and CacheKey, see Forget.
 func (c *Client) cacheFile(grant, suffix string) string {
-	words := []string{grant}
+	words := []string{grant, c.Certificate}
 	for _, name := range slices.Sorted(maps.Keys(c.Header)) {
 		words = append(append(words, name), c.Header[name]...)
 	}

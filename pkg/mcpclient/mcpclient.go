@@ -54,8 +54,12 @@ type Client struct {
 	Version  string // version of this program, which is sent to the server; empty: "dev"
 	CacheDir string // private folder for data cached between processes; empty: no such cache
 	CacheKey string // label that keeps the caches of several logins at one server apart; not secret
-	NoCache  bool   // do not read or write CacheDir, and end the session in Close
-	Trace    Trace  // trace context, sent with every request
+
+	// Certificate is a name of the client certificate that HTTP presents, such as its path. Each certificate has a cache of its own.
+	Certificate string
+
+	NoCache bool  // do not read or write CacheDir, and end the session in Close
+	Trace   Trace // trace context, sent with every request
 
 	TaskDir string // private folder for records of unfinished tasks; empty: no records
 	Detach  bool   // do not wait for a call that becomes a task; request a task if the tool makes that optional

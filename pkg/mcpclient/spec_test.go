@@ -328,9 +328,12 @@ func TestOneLoginDoesNotSeeTheOthersTools(t *testing.T) {
 				return `{"resultType":"complete","ttlMs":3600000,"cacheScope":"` + scope + `","tools":[` + echoTool + `]}`
 			}})
 			dir := t.TempDir()
+			certificate := ""
 			run := func(grant string) []string {
 				s.seen()
-				c := client(t, s, func(c *Client) { c.CacheDir, c.Auth = dir, &granting{&fakeAuth{token: 1}, grant} })
+				c := client(t, s, func(c *Client) {
+					c.CacheDir, c.Auth, c.Certificate = dir, &granting{&fakeAuth{token: 1}, grant}, certificate
+				})
 				callText(t, c, "t")
 				c.Close()
 				return s.seen()
@@ -342,9 +345,14 @@ func TestOneLoginDoesNotSeeTheOthersTools(t *testing.T) {
 			if got := run("bob"); !slices.Equal(got, cold) {
 				t.Errorf("%s %s: another login: %q, expected %q", version, scope, got, cold)
 			}
+			certificate = "other.pem"
+			if got := run("ada"); !slices.Equal(got, cold) {
+				t.Errorf("%s %s: another certificate: %q, expected %q", version, scope, got, cold)
+			}
+			certificate = ""
 			c := client(t, s, func(c *Client) { c.CacheDir, c.Auth = dir, &granting{&fakeAuth{token: 1}, "bob"} })
 			c.Forget()
-			if got := s.seen(); (version != "") != slices.Equal(got, []string{"DELETE", "DELETE"}) {
+			if got := s.seen(); (version != "") != slices.Equal(got, []string{"DELETE", "DELETE", "DELETE"}) {
 				t.Errorf("%s %s: logout: %q", version, scope, got)
 			}
 			if len(c.KnownTools()) != 0 || len(c.cacheFiles("")) != 0 {
