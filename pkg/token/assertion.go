@@ -73,31 +73,7 @@ func CheckAudience(assertion, issuer, endpoint string, issuerNamed bool) error {
 	if err != nil {
 		return err
 	}
-	return checkAudiences(parseAudiences(c["aud"]), issuer, endpoint, issuerNamed)
-}
-
-// CheckIDJAG is CheckAudience for an ID-JAG, which must have an audience (Identity Assertion JWT Authorization Grant §3.1). Without an
-// audience, any authorization server could use the ID-JAG.
-func CheckIDJAG(assertion, issuer, endpoint string, issuerNamed bool) error {
-	c, err := Claims(assertion)
-	if err != nil {
-		return err
-	}
-	all := parseAudiences(c["aud"])
-	if len(all) == 0 {
-		return fmt.Errorf("%w: aud is missing, expected %q", ErrAudience, issuer)
-	}
-	return checkAudiences(all, issuer, endpoint, issuerNamed)
-}
-
-// NamesIssuer reports whether an audience of an assertion is the issuer or a URL below the issuer.
-func NamesIssuer(assertion, issuer string) bool {
-	c, _ := Claims(assertion)
-	return slices.ContainsFunc(parseAudiences(c["aud"]), func(audience string) bool { return namesServer(audience) && isWithin(audience, issuer) })
-}
-
-func checkAudiences(all []string, issuer, endpoint string, issuerNamed bool) error {
-	for _, a := range all {
+	for _, a := range parseAudiences(c["aud"]) {
 		switch {
 		case !namesServer(a), isWithin(a, issuer):
 		case !isSameURL(a, endpoint):
@@ -107,6 +83,21 @@ func checkAudiences(all []string, issuer, endpoint string, issuerNamed bool) err
 		}
 	}
 	return nil
+}
+
+// CheckIDJAG is CheckAudience for an ID-JAG, which must have an audience (Identity Assertion JWT Authorization Grant §3.1). Without an
+// audience, any authorization server could use the ID-JAG.
+func CheckIDJAG(assertion, issuer, endpoint string, issuerNamed bool) error {
+	if c, err := Claims(assertion); err == nil && len(parseAudiences(c["aud"])) == 0 {
+		return fmt.Errorf("%w: aud is missing, expected %q", ErrAudience, issuer)
+	}
+	return CheckAudience(assertion, issuer, endpoint, issuerNamed)
+}
+
+// NamesIssuer reports whether an audience of an assertion is the issuer or a URL below the issuer.
+func NamesIssuer(assertion, issuer string) bool {
+	c, _ := Claims(assertion)
+	return slices.ContainsFunc(parseAudiences(c["aud"]), func(audience string) bool { return namesServer(audience) && isWithin(audience, issuer) })
 }
 
 // parseAudiences returns the values of aud, which is a string or a list of strings (RFC 7519 §4.1.3), without empty values. For any other
