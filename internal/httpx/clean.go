@@ -90,7 +90,11 @@ func (t *cleaner) RoundTrip(req *http.Request) (*http.Response, error) {
 		case len(data) > MaxBody:
 			body, err = body[:min(len(body), MaxBody)], ErrTooLarge
 		}
-		body = s.finder(failed, longValue).cleanBody(body, failed)
+		u := inResponse
+		if failed {
+			u = inMessage
+		}
+		body = s.finder(u).cleanBody(body, failed)
 		res.Body, res.ContentLength = &bufferedBody{io.MultiReader(bytes.NewReader(body), errReader{err}), res.Body}, -1
 	}
 	res.Header = s.CleanHeader(res.Header)
@@ -153,7 +157,7 @@ func (e *cleanError) Unwrap() error { return e.error }
 // JWT, so only complete secrets count, except in an error_description (RFC 6750 §3). The headers in responseHeaders, except WWW-Authenticate,
 // stay unchanged.
 func (s *Secrets) CleanHeader(h http.Header) http.Header {
-	f, out := s.finder(false, longValue), h.Clone()
+	f, out := s.finder(inResponse), h.Clone()
 	for name, values := range out {
 		if name != "Www-Authenticate" && slices.Contains(responseHeaders, name) {
 			continue
@@ -175,7 +179,7 @@ func (s *Secrets) CleanHeader(h http.Header) http.Header {
 
 // CleanRefusal returns the body of an error response without secrets.
 func (s *Secrets) CleanRefusal(body []byte) []byte {
-	return s.finder(true, longValue).cleanBody(withoutNUL(body), true)
+	return s.finder(inMessage).cleanBody(withoutNUL(body), true)
 }
 
 // cleanBody replaces the secrets in a body. In JSON, cleanBody replaces them in the decoded strings, and in the names of members only if names

@@ -26,13 +26,7 @@ type Secrets struct {
 	values      map[string]*secret // values of the user
 	typed       map[string]bool    // texts that the user typed, in lower case; a secret in them does not count
 
-	finders map[finderKind]*finder // results of finder and ownValues; nil: a secret has changed since the last call
-}
-
-// A finderKind contains the arguments of finder. The zero value is the kind of ownValues.
-type finderKind struct {
-	parts     bool
-	minLength int
+	finders map[use]*finder // results of finder; nil: a secret has changed since the last call
 }
 
 // A secret is a credential or a value of the user.
@@ -55,6 +49,32 @@ const (
 	identifier                       // a UUID or URL in a variable of the user, which a server may use in its texts
 	ofIdentifierHeader               // a value of a header that is an identifier by its name or form; only a secret header makes it a secret
 )
+
+// A use is a kind of text that is searched for secrets.
+type use int
+
+const (
+	ownText    use = iota // a text of the program
+	inMessage             // a message or refusal of a server, in which parts of credentials count too
+	inResponse            // another text of a server, such as a URL, which an ordinary word that is masked would damage
+	inFile                // a text of a server that may be stored
+)
+
+// The method counts reports whether a secret counts in a text. A value of the user has at least minToken bytes.
+func (s *secret) counts(u use) bool {
+	long := len(s.text) >= longValue
+	switch s.origin {
+	case ofUser:
+		return long || u == inFile
+	case ofSecretHeader:
+		return long || u == inMessage || u == inFile || u == inResponse && !isWord(s.text)
+	case identifier:
+		return long && u == ownText
+	case ofIdentifierHeader:
+		return false
+	}
+	return u == inMessage || len(s.text) >= minToken && (long || u == ownText || !isSmall(s.text)) // a word such as development may be part of a URL
+}
 
 // Learn adds credentials.
 func (s *Secrets) Learn(credentials ...string) { s.learn(kept, credentials...) }
@@ -185,15 +205,15 @@ func (s *Secrets) isTyped(text string) bool {
 // Clean replaces the secrets in a message of a server. A credential of at least minSecret bytes counts, or a part of a credential of at
 // least partLength bytes. A value of the user counts if it has at least longValue bytes and is no identifier, or if its origin is
 // ofSecretHeader. The beginning of such a value counts before "…" and at the end of the message.
-func (s *Secrets) Clean(message string) string { return s.finder(true, longValue).clean(message) }
+func (s *Secrets) Clean(message string) string { return s.finder(inMessage).clean(message) }
 
 // CleanJSON applies Clean to the decoded strings and names of a JSON text of a server.
 func (s *Secrets) CleanJSON(data []byte) []byte {
-	return s.finder(true, longValue).rewriteStrings(data, noneStays)
+	return s.finder(inMessage).rewriteStrings(data, noneStays)
 }
 
 // Holds reports whether a server's text contains a complete secret. Use Holds if the text cannot be masked, for example a URL.
-func (s *Secrets) Holds(text string) bool { return s.finder(false, longValue).clean(text) != text }
+func (s *Secrets) Holds(text string) bool { return s.finder(inResponse).clean(text) != text }
 
 // IsCredential reports whether a text is a complete credential of at least longValue bytes. A URL does not count, because a server could issue
 // the value of a variable such as HTTPS_PROXY as a token. A credential of AddHeader does not count, because an untrusted project's file may
@@ -207,86 +227,55 @@ func (s *Secrets) IsCredential(text string) bool {
 // MayStore reports whether a text of a server contains no secret, so that the text may be stored in a file. In JSON, the decoded strings must
 // contain no secret either. MayStore also searches for values of the user that are too short for Clean.
 func (s *Secrets) MayStore(text string) bool {
-	f := s.finder(false, minToken)
+	f := s.finder(inFile)
 	return f.clean(text) == text && string(f.rewriteStrings([]byte(text), noneStays)) == text
 }
 
 // MaskValues replaces the complete values of the user, also UUIDs and URLs in variables, and the credentials of an Authorization header in a text of the
 // program, and their beginnings before "…".
-func (s *Secrets) MaskValues(text string) string { return s.ownValues().clean(text) }
+func (s *Secrets) MaskValues(text string) string { return s.finder(ownText).clean(text) }
 
 // MaskJSON applies MaskValues to the strings of a JSON text, except to the names of members.
-func (s *Secrets) MaskJSON(data []byte) []byte { return s.ownValues().rewriteStrings(data, namesStay) }
-
-func (s *Secrets) ownValues() *finder { return s.cached(finderKind{}, s.newOwnValues) }
-
-func (s *Secrets) newOwnValues() *finder {
-	var list formList
-	for _, v := range s.values {
-		if len(v.text) >= longValue && v.origin != ofIdentifierHeader {
-			list.add(v)
-		}
-	}
-	for _, c := range s.credentials {
-		if len(c.text) >= minToken {
-			list.add(c)
-		}
-	}
-	return &finder{whole: newFormIndex(list.whole), begins: newFormIndex(list.begins)}
+func (s *Secrets) MaskJSON(data []byte) []byte {
+	return s.finder(ownText).rewriteStrings(data, namesStay)
 }
 
-// finder returns a finder of complete secrets and, if parts is true, of parts of credentials, of short credentials and of words. Values of the
-// user shorter than minLength do not count, except values of secret headers that are not one word.
-func (s *Secrets) finder(parts bool, minLength int) *finder {
-	return s.cached(finderKind{parts, minLength}, func() *finder { return s.newFinder(parts, minLength) })
-}
-
-// The method cached returns the finder of a kind. It calls create if a secret has changed.
-func (s *Secrets) cached(kind finderKind, create func() *finder) *finder {
+// finder returns the finder for a kind of text.
+func (s *Secrets) finder(u use) *finder {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.finders == nil {
-		s.finders = map[finderKind]*finder{}
+		s.finders = map[use]*finder{}
 	}
-	if s.finders[kind] == nil {
-		s.finders[kind] = create()
+	if s.finders[u] == nil {
+		s.finders[u] = s.newFinder(u)
 	}
-	return s.finders[kind]
+	return s.finders[u]
 }
 
-func (s *Secrets) newFinder(parts bool, minLength int) *finder {
-	var list formList
-	for _, c := range s.credentials {
-		if parts || len(c.text) >= minToken && !(len(c.text) < longValue && isSmall(c.text)) { // a word such as development may be part of a URL
-			list.add(c)
+func (s *Secrets) newFinder(u use) *finder {
+	f := &finder{cut: u == inMessage}
+	var whole, begins []string
+	add := func(c *secret) {
+		if !c.counts(u) {
+			return
+		}
+		whole = append(whole, c.inLowerCase()...)
+		if (u == inMessage || u == ownText) && c.origin != identifier && !strings.Contains(c.text, "://") { // the beginning of a URL or UUID may be ordinary text
+			begins = append(begins, c.inLowerCase()...)
 		}
 	}
-	f := &finder{cut: parts}
-	if parts {
-		f.parts = newPartSet(list.whole)
+	for _, c := range s.credentials {
+		add(c)
+	}
+	if u == inMessage {
+		f.parts = newPartSet(whole) // only parts of credentials, because a part of a value may be ordinary text
 	}
 	for _, v := range s.values {
-		if v.origin == ofSecretHeader && (parts || len(v.text) >= minLength || !isWord(v.text)) || v.origin == ofUser && len(v.text) >= minLength {
-			list.add(v)
-		}
+		add(v)
 	}
-	f.whole = newFormIndex(list.whole)
-	if parts {
-		f.begins = newFormIndex(list.begins)
-	}
+	f.whole, f.begins = newFormIndex(whole), newFormIndex(begins)
 	return f
-}
-
-// A formList contains the forms for a finder.
-type formList struct{ whole, begins []string }
-
-// The method add adds the forms of a secret. The beginning of a URL or UUID in a variable does not count, because it may be ordinary text.
-func (l *formList) add(s *secret) {
-	forms := s.inLowerCase()
-	l.whole = append(l.whole, forms...)
-	if s.origin != identifier && !strings.Contains(s.text, "://") {
-		l.begins = append(l.begins, forms...)
-	}
 }
 
 // isWord reports whether a text contains only letters, '-' and '_', such as access_token or Production.

@@ -525,7 +525,7 @@ func TestMaskingKeepsOurWords(t *testing.T) {
 		t.Errorf("got %v", h)
 	}
 	const metadata = `{"code_challenge_methods_supported":["S256"]}`
-	if got := k.finder(false, longValue).cleanBody([]byte(metadata), false); string(got) != metadata {
+	if got := k.finder(inResponse).cleanBody([]byte(metadata), false); string(got) != metadata {
 		t.Errorf("got %s", got)
 	}
 }
@@ -631,5 +631,53 @@ func TestTraceHidesJWT(t *testing.T) {
 	b.writeBody("< ", "application/json", []byte(`{"count":1,"value":"eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln"}`))
 	if got := b.String(); strings.Contains(got, "eyJ") || !strings.Contains(got, `"count":1`) {
 		t.Errorf("the trace shows %s", got)
+	}
+}
+
+// In which texts a secret counts depends on its origin and its form.
+func TestWhereASecretCounts(t *testing.T) {
+	learn := func(s *Secrets, text string) { s.Learn(text) }
+	value := func(s *Secrets, text string) { s.AddValues(text) }
+	header := func(name string) func(*Secrets, string) {
+		return func(s *Secrets, text string) { s.AddHeader(name, text) }
+	}
+	for _, tt := range []struct {
+		name string
+		add  func(*Secrets, string)
+		text string
+		want string
+	}{
+		{"a credential", learn, "0123456789abcdef", "message response file own"},
+		{"a short credential", learn, "12345678", "message response file own"},
+		{"a credential that is a word", learn, "development", "message own"},
+		{"a very short credential", learn, "1234", "message"},
+		{"a value", value, "0123456789abcdef", "message response file own"},
+		{"a short value", value, "12345678", "file"},
+		{"a UUID", value, "0b5a1d5e-2c0c-4b8e-9a2b-1f2e3d4c5b6a", "own"},
+		{"a secret header", header("X-Api-Key"), "0123456789abcdef", "message response file own"},
+		{"a short secret header", header("X-Api-Key"), "12345678", "message response file"},
+		{"a secret header that is a word", header("X-Api-Key"), "production", "message file"},
+		{"a header with an identifier", header("X-Tenant"), "0123456789abcdef", ""},
+	} {
+		var s Secrets
+		tt.add(&s, tt.text)
+		text := "(" + tt.text + ")"
+		var got []string
+		for _, where := range []struct {
+			name   string
+			counts bool
+		}{{"message", s.Clean(text) != text}, {"response", s.Holds(text)}, {"file", !s.MayStore(text)}, {"own", s.MaskValues(text) != text}} {
+			if where.counts {
+				got = append(got, where.name)
+			}
+		}
+		if got := strings.Join(got, " "); got != tt.want {
+			t.Errorf("%s: counts in %q, want %q", tt.name, got, tt.want)
+		}
+	}
+	var s Secrets
+	s.AddValues("0b5a1d5e-2c0c-4b8e-9a2b-1f2e3d4c5b6a")
+	if got := s.MaskValues("0b5a1d5e-2c0c…"); got != "0b5a1d5e-2c0c…" {
+		t.Errorf("the beginning of a UUID counts: %s", got)
 	}
 }
