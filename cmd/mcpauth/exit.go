@@ -370,9 +370,6 @@ func damagedFile(err error) string {
 	if ok && e.Op != "note" && e.Backend != keystore.File {
 		return ""
 	}
-	for ok && e.Path == "" { // an error about a list wraps those about its records
-		e, ok = errors.AsType[*keystore.Error](e.Err)
-	}
 	if !ok {
 		return ""
 	}

@@ -1,6 +1,7 @@
 package keystore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,7 +68,7 @@ func (s *Store) backendForReading(ctx context.Context, key Key) (backend, error)
 		// The file store does not have the credential. If the index entry is damaged, the credential may be in the keychain, so return an
 		// error that is not ErrNotFound.
 		if e, hintErr := s.keychain.index.readOrEmpty(key); hintErr != nil || e.damaged != nil {
-			return nil, errors.Join(hintErr, e.damaged)
+			return nil, cmp.Or(hintErr, e.damaged)
 		}
 	}
 	return b, err

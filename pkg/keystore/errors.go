@@ -69,18 +69,10 @@ func withPath(path string, err error) error {
 	return &Error{Path: path, Err: err}
 }
 
-// withOp returns err as an *Error with the given operation and backend. If err is already an *Error, only its empty fields are set. In a
-// list that errors.Join returned, withOp does so with each error.
+// withOp returns err as an *Error with the given operation and backend. If err is already an *Error, only its empty fields are set.
 func withOp(op, backend string, err error) error {
 	if err == nil {
 		return nil
-	}
-	if list, ok := err.(interface{ Unwrap() []error }); ok && errors.Join(list.Unwrap()...).Error() == err.Error() {
-		var errs []error
-		for _, e := range list.Unwrap() {
-			errs = append(errs, withOp(op, backend, e))
-		}
-		return errors.Join(errs...)
 	}
 	e, ok := err.(*Error)
 	if !ok {

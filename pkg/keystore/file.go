@@ -79,7 +79,7 @@ func (f *fileStore) entryOf(name string, h recordHead) Entry {
 	return Entry{Key: e.Key, Backend: File, Generation: h.Generation, Public: e.publicOf(h.Generation)}
 }
 
-func (f *fileStore) entries(_ context.Context, key *Key) ([]Entry, error) {
+func (f *fileStore) entries(_ context.Context, key *Key) ([]Entry, []error) {
 	names, err := namesIn(f.dir, recordSuffix, key)
 	var all []Entry
 	var errs []error
@@ -101,7 +101,7 @@ func (f *fileStore) entries(_ context.Context, key *Key) ([]Entry, error) {
 		}
 		all = append(all, e)
 	}
-	return all, errors.Join(append(errs, err)...)
+	return all, append(errs, err)
 }
 
 func (f *fileStore) put(_ context.Context, key Key, r Record, reserved reservedSpace) (Record, error) {

@@ -162,8 +162,9 @@ func (x index) remove(name string) error {
 	return removePrivate(x.path(name))
 }
 
-// listEntries returns the readable entries of one key, or of all keys if key is nil. The error describes the entries that cannot be read.
-func (x index) listEntries(key *Key) ([]indexEntry, error) {
+// listEntries returns the readable entries of one key, or of all keys if key is nil. The errors describe the entries that cannot be read; some
+// may be nil.
+func (x index) listEntries(key *Key) ([]indexEntry, []error) {
 	names, err := namesIn(x.folder(), ".json", key)
 	var all []indexEntry
 	var errs []error
@@ -176,7 +177,7 @@ func (x index) listEntries(key *Key) ([]indexEntry, error) {
 			errs = append(errs, err)
 		}
 	}
-	return all, errors.Join(append(errs, err)...)
+	return all, append(errs, err)
 }
 
 // withPending returns the entry with r added to the pending writes.

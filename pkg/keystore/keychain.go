@@ -267,15 +267,15 @@ func (k *keychain) reserve(ctx context.Context, key Key) (reservedSpace, error) 
 	return &reservedSlot{k: k, name: name, plan: p}, nil
 }
 
-func (k *keychain) entries(_ context.Context, key *Key) ([]Entry, error) {
-	all, err := k.index.listEntries(key)
+func (k *keychain) entries(_ context.Context, key *Key) ([]Entry, []error) {
+	all, errs := k.index.listEntries(key)
 	var entries []Entry
 	for _, e := range all {
 		if shown, ok := e.toEntry(); ok {
 			entries = append(entries, shown)
 		}
 	}
-	return entries, err
+	return entries, errs
 }
 
 // fromCache returns the cached record, and whether it is still valid.

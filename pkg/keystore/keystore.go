@@ -103,7 +103,7 @@ type backend interface {
 	// reserve allocates the space for the next put of this key. The caller holds the key's lock.
 	reserve(ctx context.Context, key Key) (reservedSpace, error)
 	delete(ctx context.Context, key Key) error
-	entries(ctx context.Context, key *Key) ([]Entry, error) // nil key = all keys; may return entries and an error together
+	entries(ctx context.Context, key *Key) ([]Entry, []error) // nil key = all keys; some errors may be nil
 }
 
 // reservedSpace is the space that is allocated for the next record of a key. release frees the space, unless a put has used it.
@@ -255,7 +255,10 @@ func (s *Store) Delete(ctx context.Context, key Key) error {
 	for _, b := range places {
 		errs = append(errs, withOp("delete", b.kind(), b.delete(ctx, key)))
 	}
-	return errors.Join(append(errs, withOp("delete", "", s.notes.deleteNotes(ctx, key)))...)
+	for _, err := range s.notes.deleteNotes(ctx, key) {
+		errs = append(errs, withOp("delete", "", err))
+	}
+	return errors.Join(errs...)
 }
 
 // List returns the entries of all credentials without reading their secrets. If some entries are damaged, List returns the other entries
@@ -283,8 +286,10 @@ func (s *Store) newestEntries(ctx context.Context, op string, key *Key) ([]Entry
 	var errs []error
 	newest := map[Key]int{}
 	for _, b := range s.backendsToSearch() {
-		some, err := b.entries(ctx, key)
-		errs = append(errs, withOp(op, b.kind(), err))
+		some, faults := b.entries(ctx, key)
+		for _, err := range faults {
+			errs = append(errs, withOp(op, b.kind(), err))
+		}
 		for _, e := range some {
 			if i, twice := newest[e.Key]; !twice {
 				newest[e.Key], entries = len(entries), append(entries, e)

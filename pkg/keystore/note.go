@@ -58,7 +58,7 @@ type noteStore interface {
 	writeNote(ctx context.Context, key Key, name string, data []byte, durable bool) error
 	readNote(ctx context.Context, key Key, name string) ([]byte, error)
 	deleteNote(ctx context.Context, key Key, name string) error
-	deleteNotes(ctx context.Context, key Key) error
+	deleteNotes(ctx context.Context, key Key) []error // some errors may be nil
 }
 
 // localNotes stores notes as small private files in the state folder.
@@ -88,20 +88,19 @@ func (n localNotes) deleteNote(_ context.Context, key Key, name string) error {
 }
 
 // deleteNotes deletes all notes of a key, including temporary files of interrupted writes.
-func (n localNotes) deleteNotes(_ context.Context, key Key) error {
+func (n localNotes) deleteNotes(_ context.Context, key Key) (errs []error) {
 	folder := filepath.Join(n.dir, "notes")
 	files, err := os.ReadDir(folder)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		return withPath(folder, readError(err))
+		return []error{withPath(folder, readError(err))}
 	}
-	var errs []error
 	for _, f := range files {
 		if strings.HasPrefix(f.Name(), key.name()+".") {
 			errs = append(errs, removePrivate(filepath.Join(folder, f.Name())))
 		}
 	}
-	return errors.Join(errs...)
+	return errs
 }

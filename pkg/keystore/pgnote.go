@@ -58,4 +58,4 @@ func (p *postgres) deleteNote(ctx context.Context, key Key, name string) error {
 }
 
 // deleteNotes does nothing, because the notes were deleted with the row.
-func (p *postgres) deleteNotes(context.Context, Key) error { return nil }
+func (p *postgres) deleteNotes(context.Context, Key) []error { return nil }

@@ -254,10 +254,10 @@ func (p *postgres) delete(ctx context.Context, key Key) error {
 	return err
 }
 
-func (p *postgres) entries(ctx context.Context, key *Key) ([]Entry, error) {
+func (p *postgres) entries(ctx context.Context, key *Key) ([]Entry, []error) {
 	k, err := readKeys(p.keyFile)
 	if err != nil {
-		return nil, err
+		return nil, []error{err}
 	}
 	sql, of, args := fmt.Sprintf(selectEntry+`pg_catalog.encode(pg_catalog.substring(sealed, 1, %d), 'hex') FROM mcpauth_credentials WHERE generation > 0`, labelSize), Key{}, []any(nil)
 	if key != nil {
@@ -265,7 +265,7 @@ func (p *postgres) entries(ctx context.Context, key *Key) ([]Entry, error) {
 	}
 	rows, err := p.query(ctx, of, sql+` ORDER BY key`, args...)
 	if err != nil {
-		return nil, err
+		return nil, []error{err}
 	}
 	var all []Entry
 	var errs []error
@@ -284,7 +284,7 @@ func (p *postgres) entries(ctx context.Context, key *Key) ([]Entry, error) {
 		}
 		all = append(all, e)
 	}
-	return all, errors.Join(errs...)
+	return all, errs
 }
 
 // parseEntry parses a row that was selected with selectEntry. The last column contains the sealed record or its beginning.
