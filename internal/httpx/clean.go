@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"syscall"
 )
 
@@ -182,16 +183,16 @@ func (s *Secrets) CleanRefusal(body []byte) []byte {
 	return s.finder(inMessage).cleanBody(withoutNUL(body), true)
 }
 
-// cleanBody replaces the secrets in a body. In JSON, cleanBody replaces them in the decoded strings, and in the names of members only if names
-// is true. The values of issuedMembers and the strings in oauthCodes stay unchanged.
-func (f *finder) cleanBody(data []byte, names bool) []byte {
+// cleanBody replaces the secrets in a body. In JSON, cleanBody replaces them in the decoded strings. The values of issuedMembers, the strings in
+// oauthCodes and, unless words is true, names of members such as access_token stay unchanged.
+func (f *finder) cleanBody(data []byte, words bool) []byte {
 	if !json.Valid(bytes.TrimPrefix(data, []byte("\ufeff"))) {
 		return []byte(f.clean(string(data)))
 	}
 	return f.rewriteStrings(data, func(path []string, isName bool, s string) bool {
 		n := len(path)
 		if isName {
-			return !names
+			return !words && isSmall(strings.ReplaceAll(s, "_", ""))
 		}
 		return slices.Contains(oauthCodes, s) || (n == 1 || n == 2 && path[0] == slackUser) && isIssued(path[n-1])
 	})
@@ -261,7 +262,9 @@ func (f *finder) rewriteStrings(data []byte, stays func(path []string, isName bo
 		i += len(word)
 		isName := bytes.HasPrefix(bytes.TrimLeft(data[i:], " \t\r\n"), []byte(":"))
 		var s string
-		if json.Unmarshal(word, &s) == nil {
+		if json.Unmarshal(word, &s) != nil { // the text was cut within the string
+			word = []byte(f.clean(string(word)))
+		} else {
 			if isName && len(path) > 0 {
 				path[len(path)-1] = s
 			}

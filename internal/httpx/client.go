@@ -97,6 +97,8 @@ type Response struct {
 	Header     http.Header
 	Body       []byte
 	URL        string // URL of the response, after redirects
+
+	Secrets *Secrets // ReadRefusal removes these secrets from the texts that it decodes; nil: none
 }
 
 // Do sends an OAuth request and reads the whole response. The error is ErrTooLarge if the body has more than MaxBody bytes. A request that
@@ -130,7 +132,7 @@ func do(c *http.Client, req *http.Request, read readBody, limit time.Duration) (
 		return nil, orSlowError(ctx, err)
 	}
 	defer res.Body.Close()
-	r := &Response{StatusCode: res.StatusCode, Header: res.Header, URL: res.Request.URL.String()}
+	r := &Response{StatusCode: res.StatusCode, Header: res.Header, URL: res.Request.URL.String(), Secrets: c.Transport.(*cleaner).secrets}
 	if read == readErrors && res.StatusCode < http.StatusBadRequest {
 		return r, nil
 	}

@@ -4,11 +4,12 @@ package httpx
 
 import (
 	"encoding/hex"
-	"encoding/json"
 	"html"
 	"iter"
+	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -16,13 +17,12 @@ import (
 type escape struct {
 	next func(text string) int // offset of the next place that may be an escape, or -1
 
-	// decode returns the character for which the escape at the beginning of a text stands, and the length of the escape. The length is 0 if there
-	// is no escape, or if the character is a control character, which could begin a new line.
+	// decode returns the text for which the escape at the beginning of a text stands, and the length of the escape. The length is 0 if there is none.
 	decode func(text string) (plain string, length int)
 }
 
 var (
-	invisible  = escape{func(text string) int { return strings.IndexFunc(text, isHidden) }, decodeInvisible}
+	folded     = escape{nextFolded, decodeFolded}
 	percent    = escape{first('%'), decodePercent}
 	reference  = escape{first('&'), decodeReference}
 	jsonEscape = escape{first('\\'), decodeJSON}
@@ -47,10 +47,10 @@ type decoded struct {
 	places []int // the offset in the original text of each byte of text, and of its end; nil: text is the original text, or size exceeds maxPlaces
 }
 
-// decodings yields a text without its invisible characters, and then the result of each escape that the text contains.
+// decodings yields a text as Text would fold it, and then the result of each escape that the text contains, folded again.
 func decodings(text string) iter.Seq[decoded] {
 	return func(yield func(decoded) bool) {
-		d, changed := decoded{text: text, size: len(text)}.without(invisible)
+		d, changed := decoded{text: text, size: len(text)}.without(folded)
 		if changed && !yield(d) {
 			return
 		}
@@ -58,7 +58,7 @@ func decodings(text string) iter.Seq[decoded] {
 			if d, changed = d.without(e); !changed {
 				continue
 			}
-			if d, _ = d.without(invisible); !yield(d) {
+			if d, _ = d.without(folded); !yield(d) {
 				return
 			}
 		}
@@ -126,13 +126,40 @@ func (d decoded) original(s span) span {
 	return span{d.places[s.start], d.places[s.end]}
 }
 
-// isHidden reports whether Text removes a character.
-func isHidden(r rune) bool { return IsInvisible(r) && !IsBlank(r) }
-
-func decodeInvisible(text string) (plain string, length int) {
-	_, length = utf8.DecodeRuneInString(text)
-	return "", length
+// nextFolded returns the place of the first character that Text removes, or of the first blanks that Text folds, or -1.
+func nextFolded(text string) int {
+	blank := -1 // place of the space before the character; -1: there is none
+	for i, r := range text {
+		switch {
+		case ' ' < r && r < unicode.MaxASCII:
+			blank = -1
+		case blank >= 0 && isFolded(r):
+			return blank
+		case r == ' ':
+			blank = i
+		case IsBlank(r) || IsInvisible(r):
+			return i
+		default:
+			blank = -1
+		}
+	}
+	return -1
 }
+
+func decodeFolded(text string) (plain string, length int) {
+	r, length := utf8.DecodeRuneInString(text)
+	if !IsBlank(r) {
+		return "", length
+	}
+	n := strings.IndexFunc(text[length:], func(r rune) bool { return !isFolded(r) })
+	if n < 0 {
+		return " ", len(text)
+	}
+	return " ", length + n
+}
+
+// isFolded reports whether Text removes a character after a blank.
+func isFolded(r rune) bool { return IsBlank(r) || IsInvisible(r) || unicode.Is(unicode.Mn, r) }
 
 // decodePercent decodes a character in percent-encoding (RFC 3986 §2.1).
 func decodePercent(text string) (plain string, length int) {
@@ -145,13 +172,13 @@ func decodePercent(text string) (plain string, length int) {
 		encoded = append(encoded, b[0])
 	}
 	r, size := utf8.DecodeRune(encoded)
-	if r == utf8.RuneError || !unicode.IsPrint(r) {
+	if r == utf8.RuneError {
 		return "", 0
 	}
 	return string(r), 3 * size
 }
 
-// percentDecoded decodes the printable characters in a percent-encoded text.
+// percentDecoded decodes a percent-encoded text, except what is not UTF-8.
 func percentDecoded(text string) string {
 	d, _ := decoded{text: text}.without(percent)
 	return d.text
@@ -163,7 +190,7 @@ func decodeReference(text string) (plain string, length int) {
 		text = text[:1+n]
 	}
 	plain = html.UnescapeString(text)
-	if plain == text || strings.IndexFunc(plain, unicode.IsControl) == 0 {
+	if plain == text {
 		return "", 0
 	}
 	after := 0 // length of the text after the reference
@@ -173,21 +200,37 @@ func decodeReference(text string) (plain string, length int) {
 	return plain[:len(plain)-after], len(text) - after
 }
 
-// jsonEscapes matches the escape of a visible character in JSON (RFC 8259 §7).
-var jsonEscapes = compiled(`^\\(?:["\\/]|u[0-9A-Fa-f]{4}(?:\\u[Dd][C-Fc-f][0-9A-Fa-f]{2})?)`)
-
+// decodeJSON decodes an escape of JSON, except those of control characters, such as \n (RFC 8259 §7).
 func decodeJSON(text string) (plain string, length int) {
-	found := jsonEscapes().FindString(text[:min(len(text), len(`\ud83d\ude00`))])
-	if len(found) < 2 || json.Unmarshal([]byte(`"`+found+`"`), &plain) != nil || strings.ContainsFunc(plain, unicode.IsControl) {
+	if len(text) > 1 && strings.Contains(`"\/`, text[1:2]) {
+		return text[1:2], 2
+	}
+	r := utf16Escape(text)
+	if second := utf16Escape(text[min(len(text), 6):]); utf16.IsSurrogate(r) && second >= 0 {
+		return string(utf16.DecodeRune(r, second)), 12
+	}
+	if r < 0 {
 		return "", 0
 	}
-	return plain, len(found)
+	return string(r), 6
+}
+
+// utf16Escape returns the code unit of the escape \uHHHH with which a text begins, or -1.
+func utf16Escape(text string) rune {
+	if len(text) < 6 || !strings.HasPrefix(text, `\u`) {
+		return -1
+	}
+	r, err := strconv.ParseUint(text[2:6], 16, 16)
+	if err != nil {
+		return -1
+	}
+	return rune(r)
 }
 
 // decodeQuotedPair decodes the escape of a quoted string in a header (RFC 9110 §5.6.4). A server may escape each character.
 func decodeQuotedPair(text string) (plain string, length int) {
-	r, size := utf8.DecodeRuneInString(text[1:])
-	if size == 0 || unicode.IsControl(r) {
+	_, size := utf8.DecodeRuneInString(text[1:])
+	if size == 0 {
 		return "", 0
 	}
 	return text[1 : 1+size], 1 + size

@@ -22,6 +22,10 @@ type finder struct {
 	// true, the beginning counts at the end of the text too.
 	begins formIndex
 	cut    bool
+
+	// If marks is true, the quotation marks in a secret stay. The secret may be in a text of the program, beside a name in quotes, and a project's file
+	// can contain a value that begins with the mark of the name.
+	marks bool
 }
 
 // A span is the place of a secret in a text.

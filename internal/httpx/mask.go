@@ -44,7 +44,7 @@ func (f *finder) clean(text string) string {
 			spans = append(spans, d.original(s))
 		}
 	}
-	return mask(text, spans)
+	return f.mask(text, spans)
 }
 
 // The method search returns the places of secrets and of their parts in a text.
@@ -57,8 +57,8 @@ func (f *finder) search(text string) []span {
 	return spans
 }
 
-// The function mask replaces the places in a text.
-func mask(text string, spans []span) string {
+// The method mask replaces the places in a text.
+func (f *finder) mask(text string, spans []span) string {
 	if spans == nil {
 		return text
 	}
@@ -70,11 +70,25 @@ func mask(text string, spans []span) string {
 	var b strings.Builder
 	end := 0 // end of the part of text that is already written or masked
 	for _, s := range merged {
-		b.WriteString(text[end:s.start] + redacted)
+		b.WriteString(text[end:s.start])
+		if f.marks {
+			b.WriteString(onlyMarks(text[s.start:s.end]))
+		}
+		b.WriteString(redacted)
 		end = s.end
 	}
 	b.WriteString(text[end:])
 	return strings.ToValidUTF8(b.String(), "�") // the end of a span may be within a character
+}
+
+// onlyMarks returns the characters of a text that may begin or end the quotes of a shell.
+func onlyMarks(text string) string {
+	return strings.Map(func(r rune) rune {
+		if strings.ContainsRune("'\"\\`‘’‚‛“”„", r) {
+			return r
+		}
+		return -1
+	}, text)
 }
 
 // lowerCase converts the letters of a text to lower case, except the few letters whose length in bytes would change.

@@ -81,6 +81,7 @@ func TestMaskKeepsOtherEscapes(t *testing.T) {
 		{"a pair of characters", "\u200b&eacute;canary%2dVb5uJ9pLd3Wy&eacute;", "\u200b&eacute;[redacted]&eacute;"},
 		{"two escapes of one place", "&#37;63anary%2dVb5uJ9pLd3Wy canary&#45;Vb5uJ9pLd3Wy", "&#37;63anary%2dVb5uJ9pLd3Wy [redacted]"},
 		{"the same in invisible characters", strings.ReplaceAll(secret, "u", "u&#x200b;") + " %63" + secret[1:] + " &shy;", "[redacted] [redacted] &shy;"},
+		{"invisible characters in escapes", "%63ana%E2%80%8Bry-Vb5u%01J9pLd3Wy canary&#1;-Vb5uJ9&#8203;pLd3Wy can\\u0001ary-Vb5\\u200buJ9pLd3Wy", "[redacted] [redacted] [redacted]"},
 		{"a secret beside its beginning in escapes", "%63anary-Vb5uJ9" + secret, "%63anary-Vb5uJ9[redacted]"},
 	} {
 		if got := (&finder{whole: newFormIndex(lowerForms(secret))}).clean(tt.in); got != tt.want {
@@ -90,6 +91,33 @@ func TestMaskKeepsOtherEscapes(t *testing.T) {
 	long := strings.Repeat("a ", maxPlaces/2) + "%63" + secret[1:]
 	if got := maskAll(long, secret); got != redacted {
 		t.Errorf("a long text became %.100q …", got)
+	}
+}
+
+// Text folds blanks, so a secret with blanks that a server repeats with more blanks would be readable in a message.
+func TestMaskOfBlanks(t *testing.T) {
+	const secret = "my two Pa55wd9"
+	for _, form := range []string{"my  two \t Pa55wd9", "my \u0301two Pa55wd9", "my\u3000two\u00a0\u200bPa55wd9", "my%20%20two&#32;&nbsp;Pa55wd9", "my\ntwo\n\nPa55wd9"} {
+		if got := maskAll("is  "+form+"  known", secret); got != "is  [redacted]  known" {
+			t.Errorf("%q became %q", form, got)
+		}
+	}
+}
+
+// A value of the user, or of a project's file, begins or ends with the quotation mark of a name beside it. The mark stays.
+func TestMaskKeepsMarks(t *testing.T) {
+	for secret, want := range map[string]string{
+		"'aaaaaaaaaaaaaaaa": "'[redacted];touch x;#'", "aaaaaaaaaaaaaaaa;touch x;#'": "''[redacted]", `x'\''y "0123456789`: "'[redacted]",
+	} {
+		var s Secrets
+		s.AddHeader("X-Api-Key", secret)
+		line := "'aaaaaaaaaaaaaaaa;touch x;#'"
+		if strings.HasPrefix(secret, "x") {
+			line, want = "'"+secret+"'", `''\''"[redacted]'`
+		}
+		if got := s.MaskValues(line); got != want {
+			t.Errorf("%s: %s became %s, want %s", secret, line, got, want)
+		}
 	}
 }
 

@@ -51,6 +51,9 @@ func ReadRefusal(res *Response, now time.Time) Refusal {
 		w.text = cmp.Or(c.ErrorDescription(), w.text, c.Error())
 		w.code = cmp.Or(errorCode(c.Error(), res.StatusCode), w.code)
 	}
+	if res.Secrets != nil { // the secrets were removed from the body before it was decoded
+		w = w.without(res.Secrets)
+	}
 	r := Refusal{StatusCode: res.StatusCode, Code: Text(w.code, MaxCode), Text: Text(w.text, MaxWords), RetryAfter: RetryAfter(res.Header.Get("Retry-After"), now)}
 	if r.Text == r.Code || repeatsStatus(r.Text, r.StatusCode) {
 		r.Text = "" // it adds nothing to the status
@@ -97,6 +100,15 @@ var oauthCodes = []string{"invalid_request", "invalid_client", "invalid_grant", 
 
 // errorParts contains the parts of an error response, as the server sent them.
 type errorParts struct{ code, text, uri string }
+
+// The method without replaces secrets. Only the beginnings of the parts are kept, because ReadRefusal shortens them.
+func (w errorParts) without(secrets *Secrets) errorParts {
+	const most = 16 << 10
+	if !slices.Contains(oauthCodes, w.code) {
+		w.code = secrets.Clean(w.code[:min(len(w.code), most)])
+	}
+	return errorParts{w.code, secrets.Clean(w.text[:min(len(w.text), most)]), secrets.Clean(w.uri[:min(len(w.uri), most)])}
+}
 
 // fillFrom fills the empty fields of w from more. If both have a text and the texts differ, it joins them with the separator.
 func (w errorParts) fillFrom(more errorParts, separator string) errorParts {

@@ -98,11 +98,30 @@ func TestReadRefusalChallenge(t *testing.T) {
 	}
 }
 
+// The texts that ReadRefusal decodes, and numbers, contain no secret, whatever the escapes are. A code of OAuth stays.
+func TestRefusalIsMasked(t *testing.T) {
+	var secrets Secrets
+	secrets.Learn("canary-Vb5uJ9pLd3Wy", "invalid_grant")
+	secrets.AddHeader("X-Api-Key", "48151623420815")
+	for _, tt := range []struct{ name, kind, body, want string }{
+		{"a form with an invisible character", "", "error=bad&error_description=canary%E2%80%8B-Vb5uJ9%01pLd3Wy", `, "bad": "[redacted]"`},
+		{"a page", "text/html", "<title>canary&#1;-Vb5&#8203;uJ9pLd3Wy</title>", `: "[redacted]"`},
+		{"a document", "application/xml", "<a>can<b/>ary&#1;-Vb5uJ9pLd3Wy</a>", `: "can [redacted]"`},
+		{"a number", "", `{"error":{"code":48151623420815,"message":"no"}}`, `, "[redacted]": "no"`},
+		{"a code", "", `{"error":"invalid_grant"}`, `, "invalid_grant"`},
+	} {
+		r := ReadRefusal(&Response{StatusCode: 400, Header: http.Header{"Content-Type": {tt.kind}}, Body: secrets.CleanRefusal([]byte(tt.body)), Secrets: &secrets}, noon)
+		if got := r.Words(); got != "Bad Request"+tt.want {
+			t.Errorf("%s: %s", tt.name, got)
+		}
+	}
+}
+
 // FuzzRefusal: for every response, the text is limited in length, safe to print, and contains no secret that was sent (the word SECRET).
 func FuzzRefusal(f *testing.F) {
 	for _, body := range []string{`{"error":"SECRET","error_description":"\u001b[31mSECRET","error_uri":"https://SECRET/"}`, `[{"errors":[{"message":"SECRET"}]}]`,
 		`{"errorSummary":"SECRET","errorCauses":[{"errorSummary":"x"}]}`, `error=SECRET&error_description=SECRET`, "<title>SE&#67;RET SECRET</title>", "SECRET", `"SECRET"`,
-		`<a><b>SECRET</b></a>`, `{"detail":[{"msg":"SECRET"}],"title":"a"}`, "\ufeff{}", `{"error":{"error":{"error":{"error":{"error":"x"}}}}}`} {
+		`<a><b>SECRET</b></a>`, `{"detail":[{"msg":"SECRET"}],"title":"a"}`, "\ufeff{}", "error=c%01anary.Fq8/zR%2Bw5%E2%80%8B=xT2", "<h1>canary&#1;.Fq8/zR+w5=xT2</h1>", `{"error":{"error":{"error":{"error":{"error":"x"}}}}}`} {
 		for _, status := range []int{200, 401, 503} {
 			f.Add(body, status, "text/html", `Bearer error="SECRET", error_description="SECRET"`, "60")
 		}
@@ -113,7 +132,7 @@ func FuzzRefusal(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body string, status int, kind, challenge, retry string) {
 		fill := func(s string) string { return strings.ReplaceAll(s, "SECRET", canary) }
 		r := ReadRefusal(&Response{StatusCode: status, Body: secrets.CleanRefusal([]byte(fill(body))),
-			Header: secrets.CleanHeader(http.Header{"Content-Type": {fill(kind)}, "Www-Authenticate": {fill(challenge)}, "Retry-After": {retry}})}, noon)
+			Header: secrets.CleanHeader(http.Header{"Content-Type": {fill(kind)}, "Www-Authenticate": {fill(challenge)}, "Retry-After": {retry}}), Secrets: &secrets}, noon)
 		for _, s := range []string{r.Code, r.Text, r.URI} {
 			if HoldsSecret(s, canary) {
 				t.Errorf("%q shows the secret", s)

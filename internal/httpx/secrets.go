@@ -237,7 +237,9 @@ func (s *Secrets) MaskValues(text string) string { return s.finder(ownText).clea
 
 // MaskJSON applies MaskValues to the strings of a JSON text, except to the names of members.
 func (s *Secrets) MaskJSON(data []byte) []byte {
-	return s.finder(ownText).rewriteStrings(data, namesStay)
+	f := *s.finder(ownText)
+	f.marks = false // the quotes of JSON strings stay valid
+	return f.rewriteStrings(data, namesStay)
 }
 
 // finder returns the finder for a kind of text.
@@ -254,7 +256,7 @@ func (s *Secrets) finder(u use) *finder {
 }
 
 func (s *Secrets) newFinder(u use) *finder {
-	f := &finder{cut: u == inMessage}
+	f := &finder{cut: u == inMessage, marks: u == ownText}
 	var whole, begins []string
 	add := func(c *secret) {
 		if !c.counts(u) {

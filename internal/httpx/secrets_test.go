@@ -90,9 +90,10 @@ func TestAnswersArriveClean(t *testing.T) {
 		status             int
 		body, want         string
 	}{
-		{"what is issued", "POST", "application/json", 200, strings.NewReplacer(`"[redacted]":`, `"x CANARY-ISSUED-1" :`, `["[redacted]"`, `["canary\u002dsent-secret"`,
-			`{"access_token":"[redacted]"`, `{"access_token":"canary-user-1"`, "[redacted] a", "CANARY-ISSUED-1 a").Replace(issued), strings.Replace(issued, `"[redacted]":`, `"x CANARY-ISSUED-1" :`, 1)},
+		{"what is issued", "POST", "application/json", 200, strings.NewReplacer(`"[redacted]":`, `"x [redacted]" :`, `["[redacted]"`, `["canary\u002dsent-secret"`,
+			`{"access_token":"[redacted]"`, `{"access_token":"canary-user-1"`, "[redacted] a", "CANARY-ISSUED-1 a").Replace(issued), strings.Replace(issued, `"[redacted]":`, `"x [redacted]" :`, 1)},
 		{"metadata issues nothing", "GET", "application/json", 200, `{"access_token":"https://as.example","issuer":"https://as.example"}`, `{"access_token":"https://as.example","issuer":"https://as.example"}`},
+		{"names in a success", "POST", "application/json", 200, `{"canary-sent-secret":1,"canary-sent-secret":2,"scope":"a"}`, `{"[redacted]":1,"[redacted]":2,"scope":"a"}`},
 		{"a part in a success", "POST", "application/json", 200, `{"x":"canary-sent-secr"}`, `{"x":"canary-sent-secr"}`},
 		{"a part in a refusal", "POST", "application/json", 400, `{"error":"invalid_grant","x":"nary-sent-sec"}`, `{"error":"invalid_grant","x":"[redacted]"}`},
 		{"a form", "POST", formType, 400, `error=x&error_description=not+canary%2Dsent%2dsecret&b`, `error=x&error_description=not+[redacted]&b`},
@@ -237,6 +238,10 @@ func TestSecretsInJSON(t *testing.T) {
 	const wide = "\x00c\x00a\x00n\x00a\x00r\x00y\x00\"\x00t\x00o\x00k\x00e\x00n\x00\"\x00<\x000\x001\x002\x003\x004\x005\x006\x007\x008\x009\x00>"
 	if got := string(k.CleanRefusal([]byte(wide))); got != "[redacted]" {
 		t.Errorf("UTF-16 became %q", got)
+	}
+	k.Learn("canary-token-0123456789")
+	if got := string(k.CleanJSON([]byte(`{"a":["b","x canary-token-0123456789 yyy`))); got != `{"a":["b","x [redacted] yyy` {
+		t.Errorf("a torn text became %s", got)
 	}
 	for _, torn := range []string{`"`, `"\`, `{"a":"b`, ``, `]}`} {
 		if got := string(k.MaskJSON([]byte(torn))); got != torn {

@@ -73,7 +73,8 @@ func (l *Link) Failure(o Outcome) error {
 func (l *Link) newStatusError(res *http.Response, body, reason string) *StatusError {
 	e := &StatusError{URL: l.plainURL(res.Request.URL), StatusCode: res.StatusCode, Reason: reason}
 	if res.StatusCode >= 300 {
-		r := httpx.ReadRefusal(&httpx.Response{StatusCode: res.StatusCode, Header: res.Header, Body: l.LoginSecrets().CleanRefusal([]byte(body))}, time.Now())
+		secrets := l.LoginSecrets()
+		r := httpx.ReadRefusal(&httpx.Response{StatusCode: res.StatusCode, Header: res.Header, Body: secrets.CleanRefusal([]byte(body)), Secrets: secrets}, time.Now())
 		e.Code, e.Text, e.RetryAfter = r.Code, r.Text, r.RetryAfter
 	}
 	if to, err := res.Location(); err == nil && res.StatusCode < 400 {
