@@ -15,8 +15,8 @@ var templateVariable = regexp.MustCompile(`\{\w+\}`)
 
 // foreignName returns a name that a stranger chose, on one line. The name can be that of a server in a project's file, of a tool or of a
 // property, a URL or a path. A name that is not plain is quoted, so that it cannot look like a line of mcpauth or like another item of a list.
-// The quotes are those of the shell, so that a shell neither expands nor runs a part of the name if the user pastes it. A character that the
-// quotes do not protect is shown as <U+HHHH>, except an apostrophe for POSIX shells.
+// The quotes are those of the shell, so that a shell neither expands nor runs a part of the name if the user pastes it. A character that
+// cannot stand between the quotes is shown as <U+HHHH>.
 func foreignName(name string) string {
 	text := foldLine(name)
 	ours := strings.EqualFold(text, "mcpauth") || strings.HasSuffix(text, ":") || strings.Contains(text, "=") // could begin a command line or a message
@@ -29,16 +29,13 @@ func foreignName(name string) string {
 	}
 	var b strings.Builder
 	for _, r := range text {
-		switch {
-		case r == '\'' && q.escape != nil:
-			b.WriteString(q.escape.Replace("'"))
-		case r > unicode.MaxASCII && !isPlainLetter(r) || strings.ContainsRune(q.special, r):
+		if r > unicode.MaxASCII && !isPlainLetter(r) || strings.ContainsRune(q.special, r) {
 			fmt.Fprintf(&b, "<U+%04X>", r)
-		default:
+		} else {
 			b.WriteRune(r)
 		}
 	}
-	return q.mark + b.String() + q.mark
+	return q.quote(b.String())
 }
 
 // shortName is foreignName, cut to a width in terminal cells.

@@ -34,13 +34,16 @@ func TestPastedNames(t *testing.T) {
 	}
 }
 
-// A name with an apostrophe can be pasted, and if it is cut, it runs nothing.
+// A name with apostrophes or backslashes can be pasted, and if it is cut, it runs nothing.
 func TestPastedApostrophes(t *testing.T) {
 	t.Setenv("PSModulePath", "")
 	if got, want := toolText(mcpclient.Tool{Name: "it's"}, "example"), "'it'\\''s'\n\nExample:\n  mcpauth call example 'it'\\''s'\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	for _, name := range []string{"it's", "'", "''", "it's; echo canary" + "0123", "'; echo canary" + "0123; '"} {
+	if got, want := foreignName(`CORP\alice`), `'CORP\alice'`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	for _, name := range []string{`CORP\alice`, `C:\Users\x y`, `\d+`, `\`, `\\`, `\\\`, `\'`, `'\`, `a\'\\'`, `\\h\s\`, `\'; echo canary` + "0123; #", "it's", "'", "''", "it's; echo canary" + "0123", "'; echo canary" + "0123; '"} {
 		shown := foreignName(name)
 		if out, err := exec.Command("sh", "-c", "printf %s "+shown).CombinedOutput(); string(out) != name || err != nil {
 			t.Errorf("%s is shown as %s, which a shell reads as %q, %v", name, shown, out, err)

@@ -74,7 +74,7 @@ func TestAbout(t *testing.T) {
 
 func TestShellWord(t *testing.T) {
 	for in, want := range map[string]string{"a": "a", "": "''", "a b": "'a b'", "it's": `'it'\''s'`, "$(x)": "'$(x)'", "https://x/y?z=1": "'https://x/y?z=1'",
-		"n\u00e9": "n\u00e9", "n\u2028": "'n\u2028'", "%self": "'%self'", "=ls": "'=ls'", `a\`: `'a'"\\"''`, `\'; touch x; #`: `''"\\"''\''; touch x; #'`} {
+		"n\u00e9": "n\u00e9", "n\u2028": "'n\u2028'", "%self": "'%self'", "=ls": "'=ls'", `a\`: `'a'\\''`, `\'; touch x; #`: `''\\''\''; touch x; #'`, `CORP\alice`: `'CORP\alice'`, `\\h`: `''\\'\h'`} {
 		if got := posixQuoting.word(in); got != want {
 			t.Errorf("%q: got %s, want %s", in, got, want)
 		}

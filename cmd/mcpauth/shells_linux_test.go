@@ -166,10 +166,21 @@ func (s *terminalShell) enter(t *testing.T, line string) []string {
 
 // Each shell reads a word that mcpauth has quoted for pasting as one word, and runs nothing.
 func TestShellsPaste(t *testing.T) {
-	words := append(slices.Clone(oddNames), `\'; touch pwned; #`, `a\\'; touch pwned; #`, `'\''; touch pwned; #`, `"\"; touch pwned; #`, `(touch pwned)`, "%self", "", `\`, `\n`, "a'b")
+	words := append(slices.Clone(oddNames), `\'; touch pwned; #`, `a\\'; touch pwned; #`, `'\''; touch pwned; #`, `"\"; touch pwned; #`, `(touch pwned)`, "%self", "", `\`, `\n`, "a'b", `CORP\alice`, `C:\Users\x y`, `\d+`, `\\host\share`, `a\\\`)
 	line := "printf '%s\\0'"
 	for _, word := range words {
 		line += " " + posixQuoting.word(word)
+	}
+	t.Setenv("PSModulePath", "")
+	for _, word := range words[:len(words):len(words)] {
+		if name := foreignName(word); foldLine(word) == word && !strings.Contains(name, "<U+") {
+			words, line = append(words, word), line+" "+name
+		}
+	}
+	for _, word := range []string{`a\'b; touch pwned; #`, `\\'\; touch pwned; #`} { // names that are cut
+		for cells := 2; cells < len(foreignName(word)); cells++ {
+			line += "; printf '%s' " + cutName(foreignName(word), cells) + " " + cutName(foreignName("; touch pwned; "), cells) + " >/dev/null"
+		}
 	}
 	for _, shell := range []string{"sh", "bash", "zsh", "fish"} {
 		cmd := exec.Command(shell, "-c", line)

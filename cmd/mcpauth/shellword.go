@@ -9,16 +9,15 @@ import (
 
 // quoting describes how a shell quotes a word.
 type quoting struct {
-	mark    string            // the quotation mark before and after the word
-	special string            // the characters that the marks do not protect
-	escape  *strings.Replacer // writes the special characters; nil: the word cannot contain them
-	plain   string            // characters other than those of isPlain that need no marks, unless the word begins with ~
+	mark    string              // the quotation mark before and after the word
+	special string              // characters that a word between the marks cannot contain
+	escape  func(string) string // protects characters between the marks; nil: nothing can protect them
+	plain   string              // characters other than those of isPlain that need no marks, unless the word begins with ~
 }
 
 var (
-	// posixQuoting is for POSIX shells, zsh and fish. Inside single quotes, fish reads \' and \\ as escapes, so each backslash is written inside
-	// double quotes, where all these shells read \\ as one backslash.
-	posixQuoting = quoting{mark: "'", special: `'\`, escape: strings.NewReplacer("'", `'\''`, `\`, `'"\\"'`)}
+	// posixQuoting is for POSIX shells, zsh and fish.
+	posixQuoting = quoting{mark: "'", escape: escapePOSIX}
 
 	// commonQuoting is for PowerShell on Linux and macOS, POSIX shells, zsh and fish. PowerShell reads the typographic quotes U+2018 to U+201B as
 	// single quotes, and before version 7.3 removes double quotes and empty words from the arguments of a program.
@@ -40,17 +39,37 @@ func shellQuoting() quoting {
 	return posixQuoting
 }
 
+// escapePOSIX writes an apostrophe outside the single quotes. Inside of them, fish reads \' and \\ as escapes, so a backslash before such a
+// character, or before the closing mark, is written outside too. Any other backslash stays, as in 'DOMAIN\user'.
+func escapePOSIX(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		if s[i] == '\'' || s[i] == '\\' && (i+1 == len(s) || strings.IndexByte(`'\`, s[i+1]) >= 0) {
+			b.WriteString(`'\` + s[i:i+1] + `'`)
+		} else {
+			b.WriteByte(s[i])
+		}
+	}
+	return b.String()
+}
+
+// quote writes the marks.
+func (q quoting) quote(s string) string {
+	if q.escape != nil {
+		s = q.escape(s)
+	}
+	return q.mark + s + q.mark
+}
+
 // word quotes a word, so that the shell reads it as one word and does not change it. If the word cannot be quoted, the result is a placeholder.
 func (q quoting) word(s string) string {
 	switch {
 	case q.isPlain(s):
 		return s
-	case q.escape != nil:
-		return q.mark + q.escape.Replace(s) + q.mark
-	case s == "" || strings.ContainsAny(s, q.special) || strings.ContainsFunc(s, unicode.IsControl) || strings.HasSuffix(s, `\`): // programs read \" as a literal "
+	case q.escape == nil && (s == "" || strings.ContainsAny(s, q.special) || strings.ContainsFunc(s, unicode.IsControl) || strings.HasSuffix(s, `\`)): // programs read \" as a literal "
 		return placeholder(s)
 	}
-	return q.mark + s + q.mark
+	return q.quote(s)
 }
 
 // isPlain reports whether the shells read a word without quotes as it is. zsh expands =WORD, PowerShell expands @WORD and ~, and splits

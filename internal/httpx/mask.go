@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"html"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -72,24 +73,19 @@ func (f *finder) mask(text string, spans []span) string {
 	for _, s := range merged {
 		b.WriteString(text[end:s.start])
 		if f.marks {
-			b.WriteString(onlyMarks(text[s.start:s.end]))
+			b.WriteString(noMarks.ReplaceAllLiteralString(text[s.start:s.end], redacted))
+		} else {
+			b.WriteString(redacted)
 		}
-		b.WriteString(redacted)
 		end = s.end
 	}
 	b.WriteString(text[end:])
 	return strings.ToValidUTF8(b.String(), "�") // the end of a span may be within a character
 }
 
-// onlyMarks returns the characters of a text that may begin or end the quotes of a shell.
-func onlyMarks(text string) string {
-	return strings.Map(func(r rune) rune {
-		if strings.ContainsRune("'\"\\`‘’‚‛“”„", r) {
-			return r
-		}
-		return -1
-	}, text)
-}
+// noMarks matches what stands between the characters that may begin or end the quotes of a shell. These characters also stay apart: two of them
+// side by side could have another meaning.
+var noMarks = regexp.MustCompile("[^'\"\\\\`‘’‚‛“”„]+")
 
 // lowerCase converts the letters of a text to lower case, except the few letters whose length in bytes would change.
 func lowerCase(s string) string {
