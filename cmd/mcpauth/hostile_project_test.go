@@ -234,7 +234,7 @@ func TestProjectNamesAVariableAsAPath(t *testing.T) {
 		return u.home, name == "HOME" || name == "LOCALAPPDATA" || name == "USERPROFILE"
 	}
 	e := config.Entry{Name: "x", Path: filepath.Join(u.home, "other.json"), Found: true, Auth: &config.Auth{ClientKey: "/net/${CI_TOKEN}.evil.example/k"}}
-	if _, err := p.checkTrusted(t.Context(), e); err == nil || !strings.Contains(err.Error(), "/net/${CI_TOKEN}.evil.example/k") {
+	if _, err := p.checkListed(t.Context(), e); err == nil || !strings.Contains(err.Error(), "/net/${CI_TOKEN}.evil.example/k") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -279,7 +279,7 @@ func TestTrustRecords(t *testing.T) {
 		if err := store.Note(t.Context(), trustKey(), trustNote, data); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := p.checkTrusted(t.Context(), e); (err == nil) != tt.trusted {
+		if _, err := p.checkListed(t.Context(), e); (err == nil) != tt.trusted {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 		if err := p.checkApproved("client key", key, moved, key); (err == nil) != tt.key {

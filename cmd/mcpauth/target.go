@@ -283,11 +283,12 @@ func (p *program) readEntry(ctx context.Context, file *config.File, raw config.E
 		return server{target: t}, errorInFile(raw, err)
 	}
 	var files map[string]string
-	if raw.Found {
-		var err error
-		if files, err = p.checkTrusted(ctx, raw); err != nil {
-			return server{}, err
-		}
+	var untrusted error
+	if raw.Found && raw.Skipped == "" {
+		files, untrusted = p.checkListed(ctx, raw)
+	}
+	if untrusted != nil && (!raw.Uses().Nothing() || p.namesSecret()) { // headers need trust only for a login; see server.noToken
+		return server{}, untrusted
 	}
 	e, err := file.Entry(raw.Name, p.getenv)
 	if err != nil {
@@ -300,11 +301,8 @@ func (p *program) readEntry(ctx context.Context, file *config.File, raw config.E
 		return s, errorInFile(e, err)
 	}
 	s.target.Profile, s.target.Header, s.target.ApprovedFiles = e.Name, http.Header{}, files
-	if raw.Found {
-		_, untrusted := p.checkListed(ctx, raw)
-		if s.target.NameOfProject = untrusted != nil; len(e.Headers) > 0 {
-			s.noToken = untrusted
-		}
+	if s.target.NameOfProject = untrusted != nil; len(e.Headers) > 0 {
+		s.noToken = untrusted
 	}
 	for name, value := range e.Headers {
 		if s.noToken == nil { // headers from an untrusted file are not secrets of the user

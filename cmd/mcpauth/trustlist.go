@@ -38,16 +38,6 @@ func digest(path string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// checkTrusted returns the files of an entry, as filesOf does. The error says that the entry needs trust, and that the user has not trusted
-// the file in its current state. An entry of a project's file needs trust if it uses variables, auth or files, or if the command line names a
-// secret. The headers of an entry need trust only for a login, so serverByEntry and protectLogin check them.
-func (p *program) checkTrusted(ctx context.Context, e config.Entry) (map[string]string, error) {
-	if !e.Found || e.Skipped != "" || e.Uses().Nothing() && !p.namesSecret() {
-		return nil, nil
-	}
-	return p.checkListed(ctx, e)
-}
-
 // checkListed returns the files of an entry, or an error if the user has not trusted the file of the entry in its current state. Before that,
 // checkListed opens no path of the entry, because a path can send the value of a variable to a file server.
 func (p *program) checkListed(ctx context.Context, e config.Entry) (map[string]string, error) {
