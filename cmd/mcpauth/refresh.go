@@ -49,15 +49,15 @@ func runRefresh(ctx context.Context, p *program, words []string, all bool, minTT
 }
 
 // resolveTargets finds the login that each word names or, with --all, all stored logins. For logout, the result contains unfinished logins too.
-func (p *program) resolveTargets(ctx context.Context, words []string, all bool, n needLevel) ([]server, error) {
+func (p *program) resolveTargets(ctx context.Context, words []string, all bool, n need) ([]server, error) {
 	if all {
 		list, err := p.allLogins(ctx)
-		list = slices.DeleteFunc(list, func(s flow.Status) bool { return n != needLogout && noToken(s) })
+		list = slices.DeleteFunc(list, func(s flow.Status) bool { return !n.logout && noToken(s) })
 		return convert(list, func(s flow.Status) server { return server{word: nameOrURL(s), target: targetOf(s)} }), err
 	}
 	var out []server
 	for _, word := range words {
-		if n == needLogout {
+		if n.logout {
 			unfinished, only := p.unfinishedLogins(ctx, word)
 			if out = append(out, unfinished...); only {
 				continue

@@ -26,16 +26,22 @@ import (
 	"mcpauth/pkg/keystore"
 )
 
-// needLevel determines which parts of a configuration entry are read.
-type needLevel int
+// A need says what a command reads about a server, besides its URL and the name of its login, and which logins it finds.
+type need struct {
+	settings   bool // the headers of the configuration entry, and its auth block if all variables of the block are set
+	login      bool // the command logs in, so an unset variable of the auth block is an error
+	unfinished bool // an unfinished login counts, if the word selects no other login
+	named      bool // --name gives the name of the login, so a URL selects no stored login
+	logout     bool // the URL of a stored login counts, and not that of the entry; see also resolveTargets
+}
 
-const (
-	needLogout  needLevel = iota // like needStored, but the URL of a stored login counts, and not that of the entry
-	needStored                   // URL and name; variables in the entry are not expanded
-	needAll                      // also the headers, and the auth block if all its variables are set
-	needLogin                    // headers and the auth block; an unset variable is an error
-	needPending                  // like needLogin, but the name of an unfinished login counts too
-	needNamed                    // like needLogin, but --name gives the name of the login
+var (
+	needStored  = need{} // the variables of an entry are read only if its URL has one
+	needLogout  = need{logout: true}
+	needAll     = need{settings: true}
+	needLogin   = need{settings: true, login: true}
+	needPending = need{settings: true, login: true, unfinished: true}
+	needNamed   = need{settings: true, login: true, named: true}
 )
 
 // A server describes the MCP server and the login that a SERVER argument selects.
@@ -58,7 +64,7 @@ func (s server) shellArgument() string {
 }
 
 // resolveServer finds the server that a SERVER argument selects.
-func (p *program) resolveServer(ctx context.Context, word string, n needLevel) (s server, err error) {
+func (p *program) resolveServer(ctx context.Context, word string, n need) (s server, err error) {
 	if strings.Contains(word, "://") {
 		s.target, err = p.loginByURL(ctx, word, n)
 	} else {
@@ -81,9 +87,9 @@ func (p *program) applyGlobals(t *flow.Target) (err error) {
 }
 
 // loginByURL chooses the login for a URL.
-func (p *program) loginByURL(ctx context.Context, word string, n needLevel) (flow.Target, error) {
+func (p *program) loginByURL(ctx context.Context, word string, n need) (flow.Target, error) {
 	t, err := serverURL(word)
-	if err != nil || n == needNamed {
+	if err != nil || n.named {
 		return t, err
 	}
 	if p.global.config != "" { // if --config names a file, it must be readable
@@ -96,7 +102,7 @@ func (p *program) loginByURL(ctx context.Context, word string, n needLevel) (flo
 		return t, err
 	}
 	stored = slices.DeleteFunc(stored, func(s flow.Target) bool { return !p.hasToken(ctx, s) })
-	if n == needPending && len(stored) == 0 {
+	if n.unfinished && len(stored) == 0 {
 		stored = unfinished
 	}
 	return pickProfile(t, stored)
@@ -129,9 +135,9 @@ func pickProfile(t flow.Target, stored []flow.Target) (flow.Target, error) {
 }
 
 // serverByName finds the configuration entry or the stored login with this name.
-func (p *program) serverByName(ctx context.Context, word string, n needLevel) (server, error) {
+func (p *program) serverByName(ctx context.Context, word string, n need) (server, error) {
 	file, err := p.loadConfig(ctx)
-	if err != nil && n <= needStored && isA[*config.Error](err) { // a stored login needs no configuration, so that logout works
+	if err != nil && !n.settings && isA[*config.Error](err) { // a stored login needs no configuration, so that logout works
 		p.out.printWarning("%v", err)
 		file, err = &config.File{}, nil
 	}
@@ -143,7 +149,7 @@ func (p *program) serverByName(ctx context.Context, word string, n needLevel) (s
 		return server{}, damaged
 	}
 	e, ok := file.Servers[word]
-	if n == needPending && len(stored) == 0 && (!ok || e.Found && isUnusable(e)) {
+	if n.unfinished && len(stored) == 0 && (!ok || e.Found && isUnusable(e)) {
 		stored = unfinished
 	}
 	switch {
@@ -151,7 +157,7 @@ func (p *program) serverByName(ctx context.Context, word string, n needLevel) (s
 		return server{}, damaged
 	case ok && !(e.Found && isUnusable(e) && len(stored) > 0): // a project's file cannot disable a stored login
 		s, err := p.serverByEntry(ctx, file, e, stored, n)
-		if err == nil && n <= needStored && !e.Found {
+		if err == nil && !n.settings && !e.Found {
 			p.maskHeaders(e, s.target)
 		}
 		return s, err
@@ -179,8 +185,8 @@ func isUnusable(e config.Entry) bool {
 }
 
 // serverByEntry returns the server of a configuration entry, or an error if a stored login of the same name has another URL.
-func (p *program) serverByEntry(ctx context.Context, file *config.File, e config.Entry, stored []flow.Target, n needLevel) (server, error) {
-	if len(stored) == 1 && (n == needLogout || n == needStored && e.Skipped == "" && strings.Contains(e.URL, "${")) {
+func (p *program) serverByEntry(ctx context.Context, file *config.File, e config.Entry, stored []flow.Target, n need) (server, error) {
+	if len(stored) == 1 && (n.logout || !n.settings && e.Skipped == "" && strings.Contains(e.URL, "${")) {
 		stored[0].NameOfProject = stored[0].NameOfProject && e.Found
 		return server{target: stored[0]}, nil // the stored login has the URL, so the entry is not needed
 	}
@@ -190,7 +196,7 @@ func (p *program) serverByEntry(ctx context.Context, file *config.File, e config
 		return s, err
 	case len(s.target.Header) == 0: // mcpauth sets the headers of the entry itself
 		s.noToken = nil
-	case s.noToken != nil && n >= needLogin:
+	case s.noToken != nil && n.login:
 		return s, s.noToken
 	}
 	for _, login := range stored {
@@ -200,7 +206,7 @@ func (p *program) serverByEntry(ctx context.Context, file *config.File, e config
 		}
 		s.target.NameOfProject = s.target.NameOfProject && login.NameOfProject
 	}
-	if n != needAll { // login knows its flags later
+	if !n.settings || n.login { // login knows its flags later
 		return s, nil
 	}
 	p.protectLogin(&s, nil)
@@ -272,8 +278,8 @@ func (p *program) configPlaces() (config.Places, error) {
 }
 
 // readEntry returns the server of a configuration entry, with the settings that n requires.
-func (p *program) readEntry(ctx context.Context, file *config.File, raw config.Entry, n needLevel) (server, error) {
-	if n <= needStored && raw.Skipped == "" && !strings.Contains(raw.URL, "${") {
+func (p *program) readEntry(ctx context.Context, file *config.File, raw config.Entry, n need) (server, error) {
+	if !n.settings && raw.Skipped == "" && !strings.Contains(raw.URL, "${") {
 		t, err := serverURL(raw.URL)
 		t.Profile = raw.Name
 		if raw.Found && p.namesSecret() {
@@ -324,9 +330,9 @@ func (p *program) readEntry(ctx context.Context, file *config.File, raw config.E
 
 // applyAuth applies the auth block of an entry. If a variable in the auth block is not set, a command other than login continues without
 // the auth block, because the stored login contains the same settings.
-func (p *program) applyAuth(s server, e config.Entry, n needLevel) (server, error) {
+func (p *program) applyAuth(s server, e config.Entry, n need) (server, error) {
 	a, err := e.ExpandAuth(p.getenv)
-	if err != nil && n == needAll {
+	if err != nil && n.settings && !n.login {
 		p.out.printDetail("a login would fail: %v", err)
 		s.noLogin = true
 		return s, nil
