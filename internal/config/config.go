@@ -186,11 +186,10 @@ func readFile(path string, found bool) (*File, error) {
 
 // hiddenArgument returns a reason if a list that shows the name and the URL of the entry could pass a script another argument.
 func (e Entry) hiddenArgument() string {
-	isBlank := func(r rune) bool { return r == ' ' || httpx.IsInvisible(r) }
 	switch {
 	case httpx.HidesArgument(e.Name):
 		return "its name could be read as a flag, a file or a wildcard"
-	case strings.ContainsFunc(e.URL, isBlank) || strings.IndexAny(e.URL, "-*?[@+!") == 0:
+	case !httpx.IsOneWord(e.URL) || strings.IndexAny(e.URL, "-*?[@+!") == 0:
 		return "its url is not a URL, or has blanks or invisible characters"
 	}
 	return ""

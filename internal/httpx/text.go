@@ -50,6 +50,11 @@ func IsInvisible(r rune) bool {
 		r == '\U00016fe4'
 }
 
+// IsOneWord reports whether a text contains neither a blank nor an invisible character.
+func IsOneWord(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r == ' ' || IsInvisible(r) })
+}
+
 // HidesArgument reports whether a command could read a stranger's name, or a word of it, as another argument: as a flag, or as NAME=@FILE. Both can
 // send a file to the server, and a user may copy the name from a list, or a script may pass it on. Shells and xargs can split the name at blanks,
 // remove quotation marks and backslashes, and replace a word that begins with a wildcard by the name of a file. The tables leave out invisible

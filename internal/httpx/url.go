@@ -61,7 +61,7 @@ func parseAddress(raw string) (*url.URL, string) {
 	if IsRedacted(raw) {
 		return nil, "the server repeats a secret in it, and other people could see the secret"
 	}
-	if strings.ContainsFunc(raw, func(r rune) bool { return r == ' ' || IsInvisible(r) }) {
+	if !IsOneWord(raw) {
 		return nil, "it contains spaces, control characters or invisible characters"
 	}
 	u, err := url.Parse(raw)

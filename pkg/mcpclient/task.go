@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"mcpauth/internal/httpx"
@@ -137,7 +136,7 @@ func (c *Client) newTask(tool string, raw json.RawMessage, old bool) (Task, erro
 		return t, c.protocolError("the server answers with a task that has no taskId")
 	case len(t.ID) > maxTaskID:
 		return t, c.protocolError(fmt.Sprintf("the server answers with a task whose taskId has more than %d bytes", maxTaskID))
-	case httpx.HidesArgument(t.ID) || strings.ContainsFunc(t.ID, func(r rune) bool { return r == ' ' || httpx.IsInvisible(r) }):
+	case !httpx.IsOneWord(t.ID) || httpx.HidesArgument(t.ID):
 		return t, c.protocolError("the server answers with a task whose taskId is not one word, or could be read as a flag, a file or a wildcard")
 	case c.link.LoginSecrets().Holds(t.ID):
 		return t, c.protocolError("the server answers with a task whose taskId contains the access token")
