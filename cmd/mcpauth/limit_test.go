@@ -73,7 +73,7 @@ func TestHintsAreWhole(t *testing.T) {
 	o.writeError("insufficient_scope", "with 'AAAAAAAAAAAA$(touch", hint, exitAuth)
 	o.json = true
 	o.writeError("insufficient_scope", "with 'AAAAAAAAAAAA$(touch", hint, exitAuth)
-	if got := stderr.String(); strings.Count(got, hint) != 2 || strings.Count(got, "with [redacted]") != 2 {
+	if got := stderr.String(); strings.Count(got, hint) != 2 || strings.Count(got, "with '[redacted]") != 2 {
 		t.Errorf("got %s", got)
 	}
 }
