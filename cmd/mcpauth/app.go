@@ -180,7 +180,11 @@ func (p *program) runWithLimit(cx *cli.Context, act cli.ActionFunc) error {
 	if err := p.checkSeveral(cx); err != nil {
 		return err
 	}
-	run, interrupted, late := func() error { return errorAt(server{word: cx.Args().First()}, act(cx)) }, cx.Context, time.Duration(0)
+	run := func() error {
+		defer p.out.printLeftOut()
+		return errorAt(server{word: cx.Args().First()}, act(cx))
+	}
+	interrupted, late := cx.Context, time.Duration(0)
 	if p.global.timeout > 0 || !hasNoLimit(cx) {
 		late = limit
 		ctx, cancel := context.WithDeadline(cx.Context, p.limitEnd)

@@ -25,11 +25,10 @@ func runBatch(ctx context.Context, p *program, words []string, o callOptions) er
 	if err := o.checkBatchFlags(p, words); err != nil {
 		return err
 	}
-	answers, end, err := p.newElicitor(o.elicitFlags)
+	answers, err := p.newElicitor(o.elicitFlags)
 	if err != nil {
 		return err
 	}
-	defer end()
 	in, err := p.batchInput(o.batch)
 	if err != nil {
 		return err

@@ -12,7 +12,7 @@ import (
 )
 
 // If a content block cannot be decoded, the other blocks are printed and saved, and then the command fails. --json without --save-dir does
-// not decode blocks, so it succeeds.
+// not decode blocks, so it succeeds. A command also says how many notes it has left out.
 func TestUndecodableContent(t *testing.T) {
 	t.Parallel()
 	const fine = `{"type":"text","text":"hello"},{"type":"image","mimeType":"image/png","data":"iVBORw0KGgo="}`
@@ -24,6 +24,8 @@ func TestUndecodableContent(t *testing.T) {
 		case strings.Contains(string(body), `"tools/list"`):
 		case r.URL.Path == "/one":
 			result = `"content":[{"type":"image","mimeType":"image/png","data":"data:image/png;base64,iVBORw0KGgo="}]`
+		case r.URL.Path == "/many":
+			result = `"content":[` + strings.Repeat(`{"type":"resource_link","uri":"demo://x"},`, 100) + fine + `]`
 		case r.URL.Path == "/three":
 			result = `"content":[` + fine + `,{"type":"audio","mimeType":"audio/wav","data":"***"}]`
 		}
@@ -43,6 +45,7 @@ func TestUndecodableContent(t *testing.T) {
 		{"one --output raw", exitNetwork, "", "block 1 of the answer", ""},
 		{"one --save-dir DIR", exitNetwork, "", "block 1 of the answer", ""},
 		{"one --json", exitDone, "data:image/png;base64", "", ""},
+		{"many", exitDone, "hello", "\n… and 1 more blocks\n", ""},
 		{"three --save-dir DIR", exitNetwork, "hello", "block 3 of the answer, audio audio/wav, cannot be decoded", "t-2.png"},
 		{"three --json --save-dir DIR", exitNetwork, `"data":"***"`, "block 3 of the answer", "t-2.png"},
 	} {

@@ -33,11 +33,9 @@ func (f *elicitFlags) flags() []cli.Flag {
 	}
 }
 
-// newElicitor returns a function that answers elicitation requests according to the flags, and prints the first requests on stderr. Call end
-// after the last request.
-func (p *program) newElicitor(f elicitFlags) (answer mcpclient.Elicitor, end func(), err error) {
-	questions := &questionList{program: p}
-	policy := mcpclient.Policy{Report: questions.print}
+// newElicitor returns a function that answers elicitation requests according to the flags, and prints the first requests on stderr.
+func (p *program) newElicitor(f elicitFlags) (mcpclient.Elicitor, error) {
+	policy := mcpclient.Policy{Report: p.printQuestion}
 	if f.elicitURLs {
 		var visits atomic.Int32
 		policy.Visit = func(ctx context.Context, e mcpclient.Elicitation) error {
@@ -53,43 +51,27 @@ func (p *program) newElicitor(f elicitFlags) (answer mcpclient.Elicitor, end fun
 	case isFile:
 		text, err := readText("--elicit", file)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		if err := checkObject("--elicit", text); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		policy.Values = json.RawMessage(text)
 	case how == "defaults":
 		policy.Defaults = true
 	case how != "" && how != "decline":
-		return nil, nil, usage("--elicit is decline, defaults or @FILE; not " + quote(how))
+		return nil, usage("--elicit is decline, defaults or @FILE; not " + quote(how))
 	}
-	return policy.Elicit, questions.end, nil
+	return policy.Elicit, nil
 }
 
-const (
-	maxQuestions = 20      // elicitation requests that one command prints
-	maxSchema    = 1 << 10 // limit of a schema that is printed without --verbose, in bytes
-)
+// maxSchema is the limit of a schema that is printed without --verbose, in bytes.
+const maxSchema = 1 << 10
 
-// questionList prints the elicitation requests of one command. So that many requests do not bury the other messages, it prints only the first
-// ones. The calls of a batch use it at the same time.
-type questionList struct {
-	*program
-	count atomic.Int32
-}
-
-// end prints the number of requests that were left out.
-func (p *questionList) end() {
-	if n := p.count.Load(); n > maxQuestions {
-		p.out.printNote("… and %d more questions", n-maxQuestions)
-	}
-}
-
-// print prints an elicitation request, the answer, and the flag that would change the answer. Escape sequences are removed, because they could
-// make a URL in the message clickable (MCP elicitation, "Safe URL Handling").
-func (p *questionList) print(e mcpclient.Elicitation, a mcpclient.Answer) {
-	if p.count.Add(1) > maxQuestions {
+// printQuestion prints an elicitation request, the answer, and the flag that would change the answer. Escape sequences are removed, because they
+// could make a URL in the message clickable (MCP elicitation, "Safe URL Handling").
+func (p *program) printQuestion(e mcpclient.Elicitation, a mcpclient.Answer) {
+	if !p.out.isOneOfFirst("questions") {
 		return
 	}
 	p.out.printNote("%s asks: %s", e.Server, httpx.Text(e.Message, 500))

@@ -171,7 +171,7 @@ func TestAnswersAreNotShown(t *testing.T) {
 	o, _ := testOutput(0)
 	var errs strings.Builder
 	o.stderr, o.verbose = &errs, true
-	(&questionList{program: &program{out: o}}).print(mcpclient.Elicitation{Server: "https://x", Mode: "form", Message: "Who?"},
+	(&program{out: o}).printQuestion(mcpclient.Elicitation{Server: "https://x", Mode: "form", Message: "Who?"},
 		mcpclient.Answer{Action: "accept", Content: json.RawMessage(`{"pin":"canary","a b":{"password":"canary"}}`)})
 	if got, want := errs.String(), "https://x asks: Who?\nanswered: "+foreignName("a b")+", pin\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
@@ -185,13 +185,12 @@ func TestQuestionsAreFew(t *testing.T) {
 		o, _ := testOutput(0)
 		var errs strings.Builder
 		o.stderr, o.verbose = &errs, verbose
-		q := &questionList{program: &program{out: o}}
 		for range 1000 {
-			q.print(mcpclient.Elicitation{Server: "https://x", Mode: "form", Message: "Who?", Schema: long}, mcpclient.Answer{Action: "decline", Reason: "r"})
+			(&program{out: o}).printQuestion(mcpclient.Elicitation{Server: "https://x", Mode: "form", Message: "Who?", Schema: long}, mcpclient.Answer{Action: "decline", Reason: "r"})
 		}
-		q.end()
+		o.printLeftOut()
 		got := errs.String()
-		if n := strings.Count(got, " asks: "); n != maxQuestions || !strings.HasSuffix(got, "\n… and 980 more questions\n") {
+		if n := strings.Count(got, " asks: "); n != noteLimits["questions"] || !strings.HasSuffix(got, "\n… and 980 more questions\n") {
 			t.Errorf("%d questions: %.300s", n, got)
 		}
 		if strings.Contains(got, "aaa") != verbose || strings.Contains(got, "--verbose shows the schema") == verbose {

@@ -115,16 +115,14 @@ func runLoginAll(ctx context.Context, p *program, o loginOptions) error {
 		return err
 	}
 	o.flow.IfNeeded = true
-	list, failed, warnings := []flow.Status{}, error(nil), 0
+	list, failed := []flow.Status{}, error(nil)
 	for _, name := range file.Names() {
 		var s flow.Status
 		if err = p.checkProjectEntry(file.Servers[name]); err == nil {
 			s, _, err = p.logInTo(ctx, name, o, false)
 		}
 		if err != nil {
-			if warnings++; warnings <= maxNotes {
-				p.out.printWarning("%s: %v", foreignName(name), err)
-			}
+			p.out.printWarning("%s: %v", foreignName(name), err)
 			failed = cmp.Or(failed, err)
 			continue
 		}

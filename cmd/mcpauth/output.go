@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -41,9 +42,10 @@ type output struct {
 	barShown bool       // whether a progress bar is shown
 	barCount int        // number of progress bars so far
 
-	notified      minuteLimit  // what servers have made the command print with --verbose
-	lasting       atomic.Bool  // the command has no time limit, so notified also limits the exchanges that --verbose prints
-	stdoutWriters atomic.Int32 // number of goroutines that write to stdout now
+	noted         map[string]int // elements counted by isOneOfFirst; guarded by mu
+	notified      minuteLimit    // what servers have made the command print with --verbose
+	lasting       atomic.Bool    // the command has no time limit, so notified also limits the exchanges that --verbose prints
+	stdoutWriters atomic.Int32   // number of goroutines that write to stdout now
 }
 
 // hideSecrets records the user's secrets. Messages mask these secrets, and no child process gets them.
@@ -68,7 +70,7 @@ func newOutput(stdout, stderr io.Writer, env func(string) (string, bool)) *outpu
 	noColour, _ := env("NO_COLOR")
 	kind, _ := env("TERM")
 	colour := noColour == "" && kind != "dumb"
-	o := &output{stdout: stdout, stderr: stderr}
+	o := &output{stdout: stdout, stderr: stderr, noted: map[string]int{}}
 	o.outTerminal, o.width = isTerminal(stdout)
 	o.errTerminal, _ = isTerminal(stderr)
 	o.outColour, o.errColour = colour && o.outTerminal, colour && o.errTerminal
@@ -105,6 +107,37 @@ func (o *output) printDetail(format string, args ...any) {
 func (o *output) printWarning(format string, args ...any) {
 	if !o.quiet {
 		o.printLine(paint(o.errColour, yellow, "warning:") + " " + o.formatNote(format, args))
+	}
+}
+
+// noteLimits are the numbers of elements about which one command prints notes, by the kind of the elements. Without a limit, a server's list of
+// many elements would bury the other messages.
+var noteLimits = map[string]int{"blocks": 100, "messages": 100, "questions": 20}
+
+// isOneOfFirst counts an element of the given kind, and reports whether the command prints notes about it.
+func (o *output) isOneOfFirst(kind string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.noted[kind]++
+	return o.noted[kind] <= noteLimits[kind]
+}
+
+// printLimited is printNote for an element of the given kind; see noteLimits.
+func (o *output) printLimited(kind, format string, args ...any) {
+	if o.isOneOfFirst(kind) {
+		o.printNote(format, args...)
+	}
+}
+
+// printLeftOut prints the numbers of the elements about which the command has printed no notes.
+func (o *output) printLeftOut() {
+	o.mu.Lock()
+	noted := maps.Clone(o.noted)
+	o.mu.Unlock()
+	for _, kind := range slices.Sorted(maps.Keys(noted)) {
+		if n := noted[kind] - noteLimits[kind]; n > 0 {
+			o.printNote("… and %d more %s", n, kind)
+		}
 	}
 }
 

@@ -144,11 +144,10 @@ func (p *program) promptArguments(words []string) (map[string]string, error) {
 
 // printMessages prints text messages on stdout. For each other message, it prints a note on stderr.
 func (p *program) printMessages(client *mcpclient.Client, messages []mcpclient.Message) error {
-	printed, notes := 0, noteList{output: p.out}
-	defer notes.end("messages")
+	printed := 0
 	for _, m := range messages {
 		if m.Block.Text == "" && m.Block.Type != "text" {
-			notes.print("a message contains %s; --json shows it", describeBlock(m.Block, client.Clean))
+			p.out.printLimited("messages", "a message contains %s; --json shows it", describeBlock(m.Block, client.Clean))
 			continue
 		}
 		text := m.Block.Text

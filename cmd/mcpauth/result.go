@@ -51,11 +51,10 @@ func (p *printer) Close() { p.dir.Close() }
 
 // withPrinter calls work with a client and a printer. The client answers elicitation requests.
 func (p *program) withPrinter(ctx context.Context, word string, f resultFlags, e elicitFlags, o flow.HandlerOptions, work func(*mcpclient.Client, *printer, server) error) error {
-	answers, end, err := p.newElicitor(e)
+	answers, err := p.newElicitor(e)
 	if err != nil {
 		return err
 	}
-	defer end()
 	results, err := p.newPrinter(ctx, f)
 	if err != nil {
 		return err
@@ -141,8 +140,6 @@ func (p *printer) brokenBlockError(b mcpclient.Block, number int) error {
 // decoded, saveBlocks still saves the others, and then returns the error.
 func (p *printer) saveBlocks(r mcpclient.Result, tool string) error {
 	var failed error
-	notes := noteList{output: p.out}
-	defer notes.end("blocks")
 	for i, b := range r.Content {
 		if b.Type == "text" && b.Broken == nil {
 			continue
@@ -155,40 +152,18 @@ func (p *printer) saveBlocks(r mcpclient.Result, tool string) error {
 		case b.Broken != nil:
 			failed = cmp.Or(failed, p.brokenBlockError(b, i+1))
 		case b.Type == "resource_link":
-			notes.print("block %d: %s: %s", i+1, describeBlock(b, p.clean), shortName(p.clean(b.URI), 3000))
+			p.out.printLimited("blocks", "block %d: %s: %s", i+1, describeBlock(b, p.clean), shortName(p.clean(b.URI), 3000))
 		case p.dir == nil:
-			notes.print("block %d: %s, %d bytes: --save-dir DIR saves it", i+1, describeBlock(b, p.clean), len(data))
+			p.out.printLimited("blocks", "block %d: %s, %d bytes: --save-dir DIR saves it", i+1, describeBlock(b, p.clean), len(data))
 		default:
 			file, err := p.dir.saveFile(p.clean(fileName(b, tool, i+1, p.clean)), data)
 			if err != nil {
 				return err
 			}
-			notes.print("block %d: %s, %d bytes: %s", i+1, describeBlock(b, p.clean), len(data), file)
+			p.out.printLimited("blocks", "block %d: %s, %d bytes: %s", i+1, describeBlock(b, p.clean), len(data), file)
 		}
 	}
 	return failed
-}
-
-// A noteList prints notes about the elements of a server's list. So that a list of many elements does not bury the other messages, it prints
-// only the first maxNotes notes.
-type noteList struct {
-	*output
-	count int
-}
-
-const maxNotes = 100
-
-func (n *noteList) print(format string, args ...any) {
-	if n.count++; n.count <= maxNotes {
-		n.printNote(format, args...)
-	}
-}
-
-// end prints the number of notes that were left out.
-func (n *noteList) end(elements string) {
-	if n.count > maxNotes {
-		n.printNote("… and %d more %s", n.count-maxNotes, elements)
-	}
 }
 
 // describeBlock returns the type, the media type and the name of a block, each like the name of a stranger. clean removes secrets. clean gets

@@ -112,8 +112,9 @@ func TestNotesOfBlocksAreBounded(t *testing.T) {
 		if err := tt.print(p); err != nil {
 			t.Fatal(err)
 		}
+		p.out.printLeftOut()
 		lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
-		if len(lines) != maxNotes+1 || lines[maxNotes] != tt.last {
+		if len(lines) != 101 || lines[100] != tt.last {
 			t.Errorf("%s: %d lines, the last is %q", tt.name, len(lines), lines[len(lines)-1])
 		}
 	}
