@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"slices"
@@ -25,7 +24,7 @@ type program struct {
 	global    globalOptions
 	userLine  commandLine // the command and its flags, which hints repeat
 
-	// These fields are set on first use; see client.go and target.go.
+	// These fields are set on first use; see client.go and entry.go.
 	flowClient atomic.Pointer[flow.Client]
 	sharedHTTP *http.Client
 	file       *config.File
@@ -34,7 +33,7 @@ type program struct {
 	secretEntries []string    // NAME=VALUE of other variables that exec removes
 	requestSent   atomic.Bool // whether an HTTP request was sent
 	limitEnd      time.Time   // end of the time limit; zero: the command has no limit
-	forcedExit    chan int    // receives the exit code if the last output takes too long; see punctual.go
+	forcedExit    chan int    // receives the exit code if the last output takes too long; see timelimit.go
 }
 
 // globalOptions contains the global flags.
@@ -45,11 +44,6 @@ type globalOptions struct {
 	timeout                  time.Duration
 	json, quiet, verbose     bool
 }
-
-const (
-	defaultTimeout = 60 * time.Second
-	loginTimeout   = 5 * time.Minute
-)
 
 func (p *program) globalFlags() []cli.Flag {
 	g := &p.global
@@ -199,9 +193,6 @@ func (p *program) runWithLimit(cx *cli.Context, act cli.ActionFunc) error {
 	return errorAt(server{word: cx.Args().First()}, p.runPunctually(interrupted, late, run))
 }
 
-// setLimit sets the end of the time limit.
-func (p *program) setLimit(limit time.Duration) { p.limitEnd = time.Now().Add(limit) }
-
 // noEmptyValues returns an error if the value of a flag is empty. In a script, an empty value usually comes from a variable that is not
 // set. Without the error, a flag such as --issuer or --expect-account would be ignored.
 func noEmptyValues(cx *cli.Context) error {
@@ -211,28 +202,6 @@ func noEmptyValues(cx *cli.Context) error {
 		}
 	}
 	return nil
-}
-
-// hasNoLimit reports whether a command has no default time limit. The commands proxy, call --batch and exec run until their work ends.
-func hasNoLimit(cx *cli.Context) bool {
-	return cx.Command.Name == "proxy" || cx.Command.Name == "exec" || cx.Command.Name == "call" && cx.IsSet("batch")
-}
-
-// timeLimit returns the value of --timeout or, if the flag is not given, the default time limit of a command.
-func (p *program) timeLimit(command string) time.Duration {
-	switch {
-	case p.global.timeout > 0:
-		return p.global.timeout
-	case command == "login":
-		return loginTimeout
-	}
-	return defaultTimeout
-}
-
-// getenv returns the value of an environment variable, or "" if the variable is not set.
-func (p *program) getenv(name string) string {
-	v, _ := p.lookupEnv(name)
-	return v
 }
 
 // flagError returns a usage error for a flag value that urfave/cli rejects.
@@ -299,43 +268,4 @@ func convert[T, U any](list []T, to func(T) U) []U {
 		out[i] = to(v)
 	}
 	return out
-}
-
-// forEachServer calls work(i) concurrently for each server i, so that each server has the whole time limit. Then forEachServer calls
-// finish(i) in the order of words for each server whose work succeeded. forEachServer prints all errors and returns the first one. If the
-// parameter failed is not nil, forEachServer prints failed first.
-func (p *program) forEachServer(ctx context.Context, words []string, failed error, work, finish func(i int) error) error {
-	results := make([]chan error, len(words))
-	for i := range words {
-		results[i] = make(chan error, 1)
-		go func() { results[i] <- work(i) }()
-	}
-	var first error
-	report := func(err error) {
-		printed := &printedError{code: p.printError(ctx, err), err: err}
-		if first == nil {
-			first = printed
-		}
-	}
-	if failed != nil {
-		report(failed)
-	}
-	for i, word := range words {
-		err := <-results[i]
-		if err == nil {
-			err = finish(i)
-		}
-		err = errorAt(server{word: word}, err)
-		switch {
-		case err == nil:
-		case first == nil && len(words) == 1:
-			return err
-		default:
-			report(err)
-		}
-		if errors.Is(ctx.Err(), context.Canceled) {
-			break
-		}
-	}
-	return first
 }

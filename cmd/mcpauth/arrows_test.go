@@ -53,7 +53,7 @@ func fileArrows() map[string]string {
 		"mcpauth/pkg/dcr":                   "exit.go",
 		"mcpauth/pkg/token":                 "exit.go hint.go",
 		"mcpauth/pkg/callback":              "exit.go hint.go client.go elicit.go",
-		"github.com/olekukonko/tablewriter": "output.go",
+		"github.com/olekukonko/tablewriter": "table.go",
 	}
 }
 

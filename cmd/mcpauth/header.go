@@ -63,22 +63,6 @@ func (p *program) headerValue(name, value string) (string, error) {
 	return value, nil
 }
 
-// readVariable returns the value of an environment variable that the user named.
-func (p *program) readVariable(what, name string) (string, error) {
-	plain := func(r rune) bool {
-		return r == '_' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
-	}
-	if strings.TrimFunc(name, plain) != "" { // the name may be a secret that the user gave instead of the name of a variable
-		return "", &configError{message: what + ": the text is not the name of a variable"}
-	}
-	v, ok := p.lookupEnv(name)
-	if !ok || v == "" {
-		return "", &configError{message: fmt.Sprintf("%s: the variable %s is not set", what, quote(name))}
-	}
-	p.hideSecrets(v)
-	return v, nil
-}
-
 // errHeaderName means that a text is not the name of a header. The error does not contain the text, because the user may have written the value
 // in its place.
 var errHeaderName = errors.New("the header name is missing or contains an invalid character")

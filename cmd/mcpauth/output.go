@@ -13,16 +13,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"unicode"
 
 	"github.com/mattn/go-runewidth"
-	"github.com/olekukonko/tablewriter"
 	"golang.org/x/term"
 
 	"mcpauth/internal/httpx"
@@ -107,37 +104,6 @@ func (o *output) printDetail(format string, args ...any) {
 func (o *output) printWarning(format string, args ...any) {
 	if !o.quiet {
 		o.printLine(paint(o.errColour, yellow, "warning:") + " " + o.formatNote(format, args))
-	}
-}
-
-// noteLimits are the numbers of elements about which one command prints notes, by the kind of the elements. Without a limit, a server's list of
-// many elements would bury the other messages.
-var noteLimits = map[string]int{"blocks": 100, "messages": 100, "questions": 20}
-
-// isOneOfFirst counts an element of the given kind, and reports whether the command prints notes about it.
-func (o *output) isOneOfFirst(kind string) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.noted[kind]++
-	return o.noted[kind] <= noteLimits[kind]
-}
-
-// printLimited is printNote for an element of the given kind; see noteLimits.
-func (o *output) printLimited(kind, format string, args ...any) {
-	if o.isOneOfFirst(kind) {
-		o.printNote(format, args...)
-	}
-}
-
-// printLeftOut prints the numbers of the elements about which the command has printed no notes.
-func (o *output) printLeftOut() {
-	o.mu.Lock()
-	noted := maps.Clone(o.noted)
-	o.mu.Unlock()
-	for _, kind := range slices.Sorted(maps.Keys(noted)) {
-		if n := noted[kind] - noteLimits[kind]; n > 0 {
-			o.printNote("… and %d more %s", n, kind)
-		}
 	}
 }
 
@@ -262,81 +228,6 @@ func (o *output) closeStdout() error {
 	}
 	o.stdout = io.Discard
 	return stdoutError(c.Close())
-}
-
-// writeTable writes rows under a header, and folds the blanks in each cell. The first column contains names, see foreignName. If stdout is a
-// terminal, rows are shortened to the width of the terminal.
-func (o *output) writeTable(head []string, rows [][]string, colour func(column int, cell string) string) error {
-	for _, row := range rows {
-		row[0] = shortName(row[0], 300)
-		for i := range row {
-			row[i] = foldLine(row[i])
-		}
-	}
-	if o.width > 0 {
-		fitColumns(head, rows, o.width)
-	}
-	if o.outColour && colour != nil {
-		for _, row := range rows {
-			for i := range row {
-				row[i] = colour(i, row[i])
-			}
-		}
-	}
-	var b bytes.Buffer
-	t := tablewriter.NewWriter(&b)
-	t.SetBorder(false)
-	t.SetHeaderLine(false)
-	t.SetColumnSeparator("")
-	t.SetCenterSeparator("")
-	t.SetNoWhiteSpace(true)
-	t.SetTablePadding("  ")
-	t.SetAutoWrapText(false)
-	t.SetAutoFormatHeaders(false)
-	t.SetHeaderAlignment(tablewriter.ALIGN_LEFT)
-	t.SetAlignment(tablewriter.ALIGN_LEFT)
-	t.SetHeader(head)
-	t.AppendBulk(rows)
-	t.Render()
-	var out strings.Builder
-	for line := range strings.Lines(b.String()) {
-		out.WriteString(strings.TrimRight(line, " \n") + "\n")
-	}
-	return o.write([]byte(out.String()))
-}
-
-// fitColumns shortens the widest columns until the table is at most width cells wide. Two blanks separate the columns.
-func fitColumns(head []string, rows [][]string, width int) {
-	widths := make([]int, len(head))
-	total := 2 * (len(head) - 1)
-	for i := range head {
-		widths[i] = runewidth.StringWidth(head[i])
-		for _, row := range rows {
-			widths[i] = max(widths[i], runewidth.StringWidth(row[i]))
-		}
-		total += widths[i]
-	}
-	for ; total > width; total-- {
-		widest := 0
-		for i := range widths {
-			if widths[i] > widths[widest] {
-				widest = i
-			}
-		}
-		if widths[widest] <= 8 {
-			break
-		}
-		widths[widest]--
-	}
-	for _, row := range rows {
-		for i := range row {
-			if i == 0 || slices.Contains([]string{"SCOPES", "TOOL", accountHead}, head[i]) { // names, see foreignName
-				row[i] = cutName(row[i], widths[i])
-			} else {
-				row[i] = shorten(row[i], widths[i])
-			}
-		}
-	}
 }
 
 // shorten cuts a text to a width in terminal cells.

@@ -3,47 +3,9 @@ package main
 import (
 	"fmt"
 	"strings"
-	"sync"
-	"time"
 
 	"mcpauth/internal/httpx"
 )
-
-// maxNotifications limits what servers make a command print with --verbose, in bytes per minute.
-const maxNotifications = 1 << 20
-
-// minuteLimit counts the bytes of a minute.
-type minuteLimit struct {
-	mu    sync.Mutex
-	since time.Time
-	size  int
-}
-
-// add counts n bytes. show reports whether they are below the limit, and last whether they are the last ones in this minute.
-func (l *minuteLimit) add(n int) (show, last bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if now := time.Now(); now.Sub(l.since) >= time.Minute {
-		l.since, l.size = now, 0
-	}
-	show = l.size <= maxNotifications
-	l.size += n
-	return show, show && l.size > maxNotifications
-}
-
-// printNotification is printDetail for a text that a server can cause any number of times.
-func (o *output) printNotification(format string, args ...any) {
-	line := o.formatNote(format, args)
-	show, last := o.notified.add(len(line))
-	if show {
-		o.printDetail("%s", line)
-	}
-	if last {
-		o.printDetail(furtherDetails)
-	}
-}
-
-const furtherDetails = "the server causes many messages: further ones are not shown for a minute"
 
 // showProgress shows the progress of a call as a bar on a terminal, or as lines with --verbose.
 func (o *output) showProgress(done, total float64, message string) {

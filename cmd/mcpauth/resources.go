@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -34,18 +32,6 @@ func runResources(ctx context.Context, p *program, word string) error {
 		})
 		return p.out.writeList(list.Raw, "resources", []string{"URI", "TYPE", "DESCRIPTION"}, rows)
 	})
-}
-
-// writeList prints a list of tools, prompts or resources as a table. With --json, writeList prints the list as the server sent it.
-func (o *output) writeList(raw json.RawMessage, what string, head []string, rows [][]string) error {
-	switch {
-	case o.json:
-		return o.writeRaw(raw)
-	case len(rows) == 0:
-		o.printNote("the server offers no %s", what)
-		return nil
-	}
-	return o.writeTable(head, rows, boldFirst)
 }
 
 func readCommand(p *program) *cli.Command {
@@ -81,22 +67,4 @@ func runRead(ctx context.Context, p *program, word, uri string, o resultFlags) e
 		}
 		return results.printResult(r, "resource")
 	})
-}
-
-// firstLine returns the first line of the first text that is not empty.
-func firstLine(texts ...string) string {
-	for _, text := range texts {
-		if line, _, _ := strings.Cut(strings.TrimSpace(text), "\n"); line != "" {
-			return httpx.Text(line, 300)
-		}
-	}
-	return ""
-}
-
-// boldFirst makes the first column of a table bold.
-func boldFirst(column int, cell string) string {
-	if column == 0 {
-		return paint(true, bold, cell)
-	}
-	return cell
 }

@@ -13,9 +13,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -175,15 +172,6 @@ func (p *program) serverByName(ctx context.Context, word string, n need) (server
 	return server{}, usage(fmt.Sprintf("several logins are called %s: %s and %s; use the URL", quote(word), stored[0].URL, stored[1].URL))
 }
 
-// isUnusable reports whether an entry is skipped or has no valid URL.
-func isUnusable(e config.Entry) bool {
-	if e.Skipped != "" || strings.Contains(e.URL, "${") {
-		return e.Skipped != ""
-	}
-	_, err := serverURL(e.URL)
-	return err != nil
-}
-
 // serverByEntry returns the server of a configuration entry, or an error if a stored login of the same name has another URL.
 func (p *program) serverByEntry(ctx context.Context, file *config.File, e config.Entry, stored []flow.Target, n need) (server, error) {
 	if len(stored) == 1 && (n.logout || !n.settings && e.Skipped == "" && strings.Contains(e.URL, "${")) {
@@ -239,132 +227,6 @@ func (p *program) unknownName(ctx context.Context, word string, file *config.Fil
 	return e
 }
 
-// loadConfig loads the configuration files once. If there are none, loadConfig returns an empty File.
-func (p *program) loadConfig(ctx context.Context) (*config.File, error) {
-	if p.file != nil {
-		return p.file, nil
-	}
-	places, err := p.configPlaces()
-	if err != nil {
-		return nil, err
-	}
-	for _, e := range places.Ignored {
-		advice := ""
-		if filepath.Base(e.Path) == ".mcp.json" { // the other file is the user's own config.json
-			advice = "; to use it, " + ownCopy
-		}
-		p.out.printWarning("%s is ignored, because %s%s", e.Path, quotedForShell(e.Reason), advice)
-	}
-	file, err := config.Load(ctx, places)
-	if err != nil {
-		return nil, err
-	}
-	for _, e := range file.Skipped() {
-		print := p.out.printDetail
-		if e.Odd && !e.Found {
-			print = p.out.printWarning
-		}
-		print("%s: the server %q is skipped: %s", e.Path, e.Name, e.Skipped)
-	}
-	p.file = file
-	return file, nil
-}
-
-// configPlaces finds the configuration files.
-func (p *program) configPlaces() (config.Places, error) {
-	dir, _ := os.Getwd() // os.Getwd fails if the working directory was deleted; then there is no project's file
-	home, _ := p.homeFolder()
-	return config.Find(p.global.config, dir, home, p.getenv)
-}
-
-// readEntry returns the server of a configuration entry, with the settings that n requires.
-func (p *program) readEntry(ctx context.Context, file *config.File, raw config.Entry, n need) (server, error) {
-	if !n.settings && raw.Skipped == "" && !strings.Contains(raw.URL, "${") {
-		t, err := serverURL(raw.URL)
-		t.Profile = raw.Name
-		if raw.Found && p.namesSecret() {
-			_, untrusted := p.checkListed(ctx, raw)
-			t.NameOfProject = untrusted != nil
-		}
-		return server{target: t}, errorInFile(raw, err)
-	}
-	var files map[string]string
-	var untrusted error
-	if raw.Found && raw.Skipped == "" {
-		files, untrusted = p.checkListed(ctx, raw)
-	}
-	if untrusted != nil && (!raw.Uses().Nothing() || p.namesSecret()) { // headers need trust only for a login; see server.noToken
-		return server{}, untrusted
-	}
-	e, err := file.Entry(raw.Name, p.getenv)
-	if err != nil {
-		return server{}, err
-	}
-	p.hideVariables(raw.SecretVariables()...)
-	s := server{inProject: raw.Found}
-	s.target, err = serverURL(e.URL)
-	if err != nil {
-		return s, errorInFile(e, err)
-	}
-	s.target.Profile, s.target.Header, s.target.ApprovedFiles = e.Name, http.Header{}, files
-	if s.target.NameOfProject = untrusted != nil; len(e.Headers) > 0 {
-		s.noToken = untrusted
-	}
-	for name, value := range e.Headers {
-		if s.noToken == nil { // headers from an untrusted file are not secrets of the user
-			p.out.secrets.AddHeader(name, value)
-		}
-		switch err := setHeader(s.target.Header, name, value); {
-		case errors.Is(err, errReserved):
-			p.out.printDetail("%s: the server %q: the header %s is ignored: mcpauth sets it itself", e.Path, e.Name, foreignName(name))
-		case err != nil:
-			return s, errorInFile(e, err)
-		}
-	}
-	if raw.Found && s.target.Header.Get("Authorization") != "" {
-		s.noToken = &configError{message: fmt.Sprintf("%s: the server %s has the header Authorization, which cannot be combined with a login", e.Path, quote(e.Name)),
-			hint: "to use a login, give the URL instead of the name: " + p.hintAbout(shellWord(s.target.URL)).withoutSecrets().loginLine()}
-	}
-	return p.applyAuth(s, e, n)
-}
-
-// applyAuth applies the auth block of an entry. If a variable in the auth block is not set, a command other than login continues without
-// the auth block, because the stored login contains the same settings.
-func (p *program) applyAuth(s server, e config.Entry, n need) (server, error) {
-	a, err := e.ExpandAuth(p.getenv)
-	if err != nil && n.settings && !n.login {
-		p.out.printDetail("a login would fail: %v", err)
-		s.noLogin = true
-		return s, nil
-	}
-	if a == nil || err != nil {
-		return s, err
-	}
-	scopes := strings.Fields(a.Scope)
-	if err := errorInFile(e, checkScopes("auth.scope", scopes)); err != nil {
-		return s, err
-	}
-	if a.Unused != "" {
-		p.out.printDetail("%s: the server %q: %s is ignored: mcpauth discovers the authorization server; auth.issuer or --issuer chooses one", e.Path, e.Name, a.Unused)
-	}
-	p.hideSecrets(a.ClientSecret)
-	t := &s.target
-	t.ClientID, t.ClientSecret, t.Scopes, t.ClientMetadataURL = a.ClientID, flow.Secret(a.ClientSecret), scopes, a.ClientMetadataURL
-	t.SecretParts = convert(a.Secrets, func(v string) flow.Secret { return flow.Secret(v) })
-	t.Issuer, t.IssuerOfProject = a.Issuer, s.inProject && a.Issuer != ""
-	t.Grant, t.ClientKeyFile, t.AssertionFile = flow.Grant(a.Grant), a.ClientKey, a.AssertionFile
-	t.CallbackHost, t.CallbackPort, t.DPoP = a.CallbackHost, a.CallbackPort, flow.DPoP(a.DPoP)
-	return s, nil
-}
-
-// errorInFile adds the names of the file and the entry to an error.
-func errorInFile(e config.Entry, err error) error {
-	if err == nil {
-		return nil
-	}
-	return &configError{message: fmt.Sprintf("%s: server %s: %v", e.Path, quote(e.Name), err)}
-}
-
 // findLogins returns the results of Find. If some logins are damaged, findLogins returns the others.
 func (p *program) findLogins(ctx context.Context, word string) (logins, unfinished []flow.Target, err error) {
 	c, err := p.loginClient()
@@ -390,4 +252,62 @@ func (p *program) allLogins(ctx context.Context) ([]flow.Status, error) {
 		return nil, err
 	}
 	return c.Statuses(ctx)
+}
+
+// resolveTargets finds the login that each word names or, with --all, all stored logins. For logout, the result contains unfinished logins too.
+func (p *program) resolveTargets(ctx context.Context, words []string, all bool, n need) ([]server, error) {
+	if all {
+		list, err := p.allLogins(ctx)
+		list = slices.DeleteFunc(list, func(s flow.Status) bool { return !n.logout && noToken(s) })
+		return convert(list, func(s flow.Status) server { return server{word: nameOrURL(s), target: targetOf(s)} }), err
+	}
+	var out []server
+	for _, word := range words {
+		if n.logout {
+			unfinished, only := p.unfinishedLogins(ctx, word)
+			if out = append(out, unfinished...); only {
+				continue
+			}
+		}
+		s, err := p.resolveServer(ctx, word, n)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// unfinishedLogins returns the unfinished logins that have this name or URL. only reports whether there is no other login.
+func (p *program) unfinishedLogins(ctx context.Context, word string) (list []server, only bool) {
+	if t, err := serverURL(word); err == nil {
+		word = t.URL
+	}
+	logins, unfinished, _ := p.findLogins(ctx, word) // resolveServer returns the error
+	return convert(unfinished, func(t flow.Target) server { return server{word: word, target: t} }), len(logins) == 0 && len(unfinished) > 0
+}
+
+// targetOf returns the target that selects a stored login.
+func targetOf(s flow.Status) flow.Target {
+	t := flow.Target{URL: s.URL}
+	if s.Name != nil {
+		t.Profile = *s.Name
+	}
+	return t
+}
+
+// nameOrURL returns a SERVER argument that selects a login: its name, or else its URL.
+func nameOrURL(s flow.Status) string {
+	if s.Name != nil {
+		return *s.Name
+	}
+	return s.URL
+}
+
+// isLoginName reports whether --name accepts a name.
+func isLoginName(name string) bool {
+	odd := func(r rune) bool {
+		return !(r == '-' || r == '_' || r == '.' || r == '@' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z')
+	}
+	return name != "" && len(name) <= 64 && !strings.HasPrefix(name, "-") && !strings.ContainsFunc(name, odd)
 }

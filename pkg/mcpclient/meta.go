@@ -2,7 +2,6 @@ package mcpclient
 
 import (
 	"bytes"
-	"encoding/json"
 	"unicode/utf8"
 
 	"mcpauth/internal/jsonscan"
@@ -35,16 +34,6 @@ func (t Trace) writeMembers(b *bytes.Buffer) {
 	}
 }
 
-// addMember adds a member to a JSON object that is being written. The buffer already contains the opening brace and the previous members.
-func addMember(b *bytes.Buffer, name string, value []byte) {
-	if b.Bytes()[b.Len()-1] != '{' {
-		b.WriteByte(',')
-	}
-	b.Write(jsonscan.Quote(name))
-	b.WriteByte(':')
-	b.Write(value)
-}
-
 // legacyCapabilities are the client's capabilities in earlier revisions: elicitation in form mode and in URL mode.
 const legacyCapabilities = `{"elicitation":{"form":{},"url":{}}}`
 
@@ -68,35 +57,5 @@ func (c *Client) commonMeta() []byte {
 	addMember(&b, mcphttp.MetaClient, c.clientInfo())
 	addMember(&b, mcphttp.MetaCapabilities, []byte(modernCapabilities))
 	c.Trace.writeMembers(&b)
-	return b.Bytes()
-}
-
-// requestParams returns the parameters of a request. members contains the parameters other than _meta, as JSON without the braces. If
-// progressToken is not empty, the request asks for progress. If wantLog is true, the request asks for log messages.
-func (c *Client) requestParams(s *clientSession, members []byte, progressToken string, wantLog bool) json.RawMessage {
-	var b bytes.Buffer
-	b.WriteByte('{')
-	b.Write(members)
-	var meta bytes.Buffer
-	if s.era == eraModern {
-		meta.Write(c.meta)
-	} else {
-		meta.WriteByte('{')
-		c.Trace.writeMembers(&meta)
-	}
-	if progressToken != "" {
-		addMember(&meta, "progressToken", jsonscan.Quote(progressToken))
-	}
-	if wantLog && s.era == eraModern {
-		addMember(&meta, mcphttp.MetaLogLevel, []byte(`"info"`))
-	}
-	if meta.Len() > 1 {
-		meta.WriteByte('}')
-		addMember(&b, "_meta", meta.Bytes())
-	}
-	if b.Len() == 1 {
-		return nil
-	}
-	b.WriteByte('}')
 	return b.Bytes()
 }

@@ -140,24 +140,3 @@ func (c *Client) fetchList(ctx context.Context, l listSpec, named ...string) ([]
 	}
 	return entries, err
 }
-
-// jsonArray returns a JSON array between two texts. The result is allocated once, because the entries can have many megabytes.
-func jsonArray(before string, entries []json.RawMessage, after string) []byte {
-	raw := make([]byte, 0, len(before)+sizeOf(entries)+len(entries)+len("[]")+len(after))
-	raw = append(append(raw, before...), '[')
-	for i, e := range entries {
-		if i > 0 {
-			raw = append(raw, ',')
-		}
-		raw = append(raw, e...)
-	}
-	return append(append(raw, ']'), after...)
-}
-
-func sizeOf(entries []json.RawMessage) int {
-	size := 0
-	for _, e := range entries {
-		size += len(e)
-	}
-	return size
-}

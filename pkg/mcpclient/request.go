@@ -1,10 +1,13 @@
 package mcpclient
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"net/http"
 	"time"
 
+	"mcpauth/internal/jsonscan"
 	"mcpauth/internal/mcphttp"
 )
 
@@ -78,4 +81,34 @@ func (c *Client) sendOnce(ctx context.Context, s *clientSession, w requestSpec) 
 // retryPause returns the pause before retry n, counted from 0: 250 ms, and four times as long with each retry.
 func retryPause(n int) time.Duration {
 	return 250 * time.Millisecond << (2 * n)
+}
+
+// requestParams returns the parameters of a request. members contains the parameters other than _meta, as JSON without the braces. If
+// progressToken is not empty, the request asks for progress. If wantLog is true, the request asks for log messages.
+func (c *Client) requestParams(s *clientSession, members []byte, progressToken string, wantLog bool) json.RawMessage {
+	var b bytes.Buffer
+	b.WriteByte('{')
+	b.Write(members)
+	var meta bytes.Buffer
+	if s.era == eraModern {
+		meta.Write(c.meta)
+	} else {
+		meta.WriteByte('{')
+		c.Trace.writeMembers(&meta)
+	}
+	if progressToken != "" {
+		addMember(&meta, "progressToken", jsonscan.Quote(progressToken))
+	}
+	if wantLog && s.era == eraModern {
+		addMember(&meta, mcphttp.MetaLogLevel, []byte(`"info"`))
+	}
+	if meta.Len() > 1 {
+		meta.WriteByte('}')
+		addMember(&b, "_meta", meta.Bytes())
+	}
+	if b.Len() == 1 {
+		return nil
+	}
+	b.WriteByte('}')
+	return b.Bytes()
 }

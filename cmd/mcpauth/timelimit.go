@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/urfave/cli/v2"
 )
 
 // After its time limit or an interrupt, a command normally ends by itself, because its work stops when the context ends. A read from a
@@ -114,3 +116,27 @@ func runWithin(limit time.Duration, run func() error) error {
 		return nil
 	}
 }
+
+// setLimit sets the end of the time limit.
+func (p *program) setLimit(limit time.Duration) { p.limitEnd = time.Now().Add(limit) }
+
+// hasNoLimit reports whether a command has no default time limit. The commands proxy, call --batch and exec run until their work ends.
+func hasNoLimit(cx *cli.Context) bool {
+	return cx.Command.Name == "proxy" || cx.Command.Name == "exec" || cx.Command.Name == "call" && cx.IsSet("batch")
+}
+
+// timeLimit returns the value of --timeout or, if the flag is not given, the default time limit of a command.
+func (p *program) timeLimit(command string) time.Duration {
+	switch {
+	case p.global.timeout > 0:
+		return p.global.timeout
+	case command == "login":
+		return loginTimeout
+	}
+	return defaultTimeout
+}
+
+const (
+	defaultTimeout = 60 * time.Second
+	loginTimeout   = 5 * time.Minute
+)

@@ -111,19 +111,3 @@ func describeAccount(s flow.Status) string {
 	}
 	return " as " + foreignName(s.Account) + " (unverified)"
 }
-
-// nameOrURL returns a SERVER argument that selects a login: its name, or else its URL.
-func nameOrURL(s flow.Status) string {
-	if s.Name != nil {
-		return *s.Name
-	}
-	return s.URL
-}
-
-// isLoginName reports whether --name accepts a name.
-func isLoginName(name string) bool {
-	odd := func(r rune) bool {
-		return !(r == '-' || r == '_' || r == '.' || r == '@' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z')
-	}
-	return name != "" && len(name) <= 64 && !strings.HasPrefix(name, "-") && !strings.ContainsFunc(name, odd)
-}
