@@ -217,9 +217,6 @@ func fileHint(_ hintInput, e *config.Error) string {
 	if e.Variable != "" && isShowable(e.Variable) {
 		return "set the variable " + e.Variable + ", or give it a default in the file: ${" + e.Variable + ":-DEFAULT}"
 	}
-	if e.TooLarge {
-		return "remove entries that you do not need or, if you trust the file with your variables and files, name it: --config " + shellWord(e.Path)
-	}
 	return "correct the file, or use another one: --config FILE"
 }
 

@@ -242,6 +242,11 @@ func TestNameOfAnUntrustedProject(t *testing.T) {
 	u.must(t, exitDone, "trust")
 	u.must(t, exitDone, "login", "linear")
 	accepted("a trusted project")
+	u.project(t, project("theirs", evil.URL()))
+	u.must(t, exitUsage, "login", "theirs", "--name", "mine", "-H", "X-Key: $KEY")
+	u.must(t, exitDone, "login", "theirs", "--name", "mine")
+	u.project(t, `{}`)
+	u.must(t, exitDone, "call", "mine", "whoami", "-H", "X-Key: $KEY")
 }
 
 // A login of a project with the user's URL takes nothing from the user's login: not the URL, not the answer of a pending login and not the

@@ -365,10 +365,8 @@ func TestLoginAllOfManyServers(t *testing.T) {
 	path := filepath.Join(u.home, ".mcp.json")
 	for _, args := range [][]string{{"login", "--all"}, {"login", "a"}, {"call", "a", "whoami"}, {"trust"}} {
 		u.must(t, exitUsage, args...)
-		for _, want := range []string{"101 servers, but a project's file can have at most 100", "name it: --config " + shellWord(path)} {
-			if !strings.Contains(u.stderr.String(), want) {
-				t.Errorf("%q: stderr lacks %q: %s", args, want, u.stderr.String())
-			}
+		if s := u.stderr.String(); !strings.Contains(s, "101 servers, but a project's file can have at most 100") || strings.Contains(s, "--config "+shellWord(path)) {
+			t.Errorf("%q: %s", args, s)
 		}
 	}
 	if n := u.good.Count("requests"); n != 0 {
@@ -604,7 +602,7 @@ func TestProjectOfManyServers(t *testing.T) {
 	path := filepath.Join(u.home, ".mcp.json")
 	u.must(t, exitAuth, "status", "x", "--timeout", "5s", "--config", path)
 	u.must(t, exitUsage, "tools", "x")
-	if s := u.stderr.String(); !strings.Contains(s, "larger than 128 KiB") || !strings.Contains(s, "name it: --config "+shellWord(path)) {
+	if s := u.stderr.String(); !strings.Contains(s, "larger than 128 KiB") || strings.Contains(s, "--config "+shellWord(path)) { // --config uses all variables, without trust
 		t.Errorf("stderr: %.300s", s)
 	}
 	u.project(t, `{"mcpServers":{"x":{"url":"`+u.good.URL()+`"}}}`+strings.Repeat(" ", 100<<10))

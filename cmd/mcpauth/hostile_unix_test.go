@@ -542,6 +542,19 @@ func TestRootInAnotherHome(t *testing.T) {
 		_ = os.Remove(file)
 		u.own(t, `{"mcpServers":{"x":{"url":"`+u.good.URL()+`","headers":{"X-Key":"theirs"}}}}`)
 	}
+	// The user could have moved a folder of root, such as a clone, to where root works.
+	chown(4242)
+	clone := user{&victim{home: filepath.Join(u.home, "clone"), env: u.env}, u.good}
+	if err := os.Mkdir(clone.home, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	clone.project(t, project("moved", u.good.URL()))
+	for _, args := range [][]string{{"call", "moved", "whoami"}, {"trust"}} {
+		clone.must(t, exitUsage, args...)
+		if !strings.Contains(clone.stderr.String(), u.home+" belongs to user 4242, and mcpauth runs as root") {
+			t.Errorf("%q: %s", args, clone.stderr.String())
+		}
+	}
 }
 
 // If root runs mcpauth with another user's home folder, no browser is opened, because the settings in this folder choose the program that

@@ -199,7 +199,7 @@ func (p *program) resolveLoginServer(ctx context.Context, word string, o *loginO
 		if err := p.checkName(ctx, o.name, s.target.URL); err != nil {
 			return s, err
 		}
-		s.target.Profile = o.name
+		s.target.Profile, s.target.NameOfProject = o.name, false
 	}
 	secret, err := p.clientSecret(*o)
 	if err != nil {

@@ -208,8 +208,8 @@ func (p *program) revokeTrust(ctx context.Context, name string) error {
 			return err
 		}
 	}
-	path, outside := p.resolveProject(name)
-	if path == "" || outside != "" { // the trusted file is gone, or a link has replaced it
+	path, _ := p.resolveProject(name)
+	if path == "" { // the trusted file is gone, a link has replaced it, or another user can change it
 		path = filepath.Join(realPath(filepath.Dir(name)), filepath.Base(name))
 	}
 	was, err := p.replaceTrusted(ctx, path)
@@ -254,9 +254,6 @@ func (p *program) projectFile(name string) (string, error) {
 		if err := checkPrintable(path); err != nil {
 			return "", err
 		}
-		if foreign := config.Foreign(path); foreign != "" {
-			reason = "another user can change it: " + foreign
-		}
 	}
 	if reason != "" {
 		return "", &configError{message: fmt.Sprintf("%s cannot be trusted, because %s", name, quotedForShell(reason)),
@@ -266,7 +263,7 @@ func (p *program) projectFile(name string) (string, error) {
 }
 
 // resolveProject resolves the symbolic links of a project's file, as config.Resolve does.
-func (p *program) resolveProject(name string) (real, outside string) {
+func (p *program) resolveProject(name string) (real, reason string) {
 	if absolute, err := filepath.Abs(name); err == nil {
 		name = absolute
 	}

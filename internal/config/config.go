@@ -48,7 +48,6 @@ type Error struct {
 	Line, Column int
 	Reason       string
 	Variable     string // the variable that is not set; "": the error has another reason
-	TooLarge     bool   // a project's file exceeds a limit that does not concern a file that the user names
 }
 
 func (e *Error) Error() string {
@@ -164,14 +163,14 @@ func readFile(path string, found bool) (*File, error) {
 	case err != nil:
 		return nil, &Error{Path: path, Reason: reasonWithoutPath(err)}
 	case len(data) > limit:
-		return nil, &Error{Path: path, Reason: fmt.Sprintf("larger than %d KiB", limit>>10), TooLarge: found}
+		return nil, &Error{Path: path, Reason: fmt.Sprintf("larger than %d KiB", limit>>10)}
 	}
 	file, err := parse(path, data)
 	switch {
 	case err != nil:
 		return nil, err
 	case found && len(file.Servers) > maxProjectServers:
-		return nil, &Error{Path: path, Reason: fmt.Sprintf("%d servers, but a project's file can have at most %d", len(file.Servers), maxProjectServers), TooLarge: true}
+		return nil, &Error{Path: path, Reason: fmt.Sprintf("%d servers, but a project's file can have at most %d", len(file.Servers), maxProjectServers)}
 	}
 	sum := sha256.Sum256(data)
 	file.Sum = hex.EncodeToString(sum[:])

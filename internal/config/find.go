@@ -63,15 +63,11 @@ func Find(flag, dir, home string, getenv func(string) string) (Places, error) {
 
 // look adds a project's file. If the path is a dead link inside the project, or not a file, look adds nothing.
 func (p *Places) look(path, home string) {
-	real, outside := Resolve(path, home)
-	if outside != "" {
-		p.Ignored = append(p.Ignored, Error{Path: path, Reason: outside})
+	real, reason := Resolve(path, home)
+	if reason != "" {
+		p.Ignored = append(p.Ignored, Error{Path: path, Reason: reason})
 	} else if isFile(real) {
-		if reason := Foreign(path); reason != "" {
-			p.Ignored = append(p.Ignored, Error{Path: path, Reason: couldHaveWritten + reason})
-		} else {
-			p.Project = real
-		}
+		p.Project = real
 	}
 }
 
@@ -84,12 +80,11 @@ func (p Places) withOwn(folder, path string) (Places, error) {
 		}
 		return p, nil
 	}
-	reason := ""
-	switch theirs := Foreign(path); {
+	reason := Foreign(path)
+	switch {
 	case !isFile(path):
 		reason = reasonNoFile(path)
-	case theirs != "":
-		reason = couldHaveWritten + theirs
+	case reason != "":
 		p.Ignored = append(p.Ignored, Error{Path: path, Reason: reason})
 	default:
 		p.Own = path

@@ -116,6 +116,39 @@ func TestNotRoots(t *testing.T) {
 	}
 }
 
+// mcpauth follows no link of another user, because the link can lead through many folders or to a file server. A loop of links shows whether a
+// link was followed.
+func TestLinkOfAnotherUserIsNotFollowed(t *testing.T) {
+	root := t.TempDir()
+	path, loop := filepath.Join(root, ".mcp.json"), filepath.Join(root, "loop")
+	check := func(what, want string) {
+		t.Helper()
+		_, resolved := Resolve(path, "")
+		if p, err := Find("", root, "", env(nil)); err != nil || len(p.Ignored) != 1 || p.Ignored[0].Reason != resolved {
+			t.Errorf("%s: %+v, %v", what, p, err)
+		}
+		for _, got := range []string{Foreign(path), resolved} {
+			if !strings.Contains(got, want) {
+				t.Errorf("%s: %q", what, got)
+			}
+		}
+	}
+	if err := errors.Join(os.Symlink("loop", path), os.Symlink("loop", loop)); err != nil {
+		t.Fatal(err)
+	}
+	check("links of one's own", "too many symbolic links")
+	if os.Getuid() == 0 { // only root can change the owner of a link
+		if err := os.Lchown(loop, 4242, 4242); err != nil {
+			t.Fatal(err)
+		}
+		check("another user's link", loop+" belongs to user 4242")
+	}
+	if err := os.Chmod(root, 0o777|os.ModeSticky); err != nil {
+		t.Fatal(err)
+	}
+	check("a folder like /tmp", root+" may be written by everybody")
+}
+
 // A link in another user's folder counts, even if it leads to a file of one's own through other links.
 func TestLinksOfOthers(t *testing.T) {
 	if os.Getuid() != 0 {

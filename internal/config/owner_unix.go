@@ -4,62 +4,42 @@ package config
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 )
 
-// Foreign returns the reason why another user could have written a project's file, or "" if no other user could. Foreign checks the file,
-// its folder, each symbolic link in the path and the link's folder.
+// Foreign returns the reason why another user could have written a file, or "" if no other user could. Foreign checks the file, its folder,
+// each symbolic link in the path and the link's folder, and follows no link of another user.
 func Foreign(path string) string {
-	paths := []string{path, filepath.Dir(path)}
-	real, err := walkPath(path, anyPart, func(part string, info fs.FileInfo) {
-		if info.Mode()&fs.ModeSymlink == 0 {
-			return
-		}
-		paths = append(paths, part)
-		if folder, err := os.Lstat(filepath.Dir(part)); err != nil || folder.Mode()&fs.ModeSticky == 0 { // in a folder like /tmp, only its owner can replace a link
-			paths = append(paths, filepath.Dir(part))
-		}
-	})
-	if err != nil {
+	if _, err := walkOwn(path, anyPart); err != nil {
 		return reasonWithoutPath(err)
-	}
-	for _, each := range append(paths, real, filepath.Dir(real)) {
-		info, err := os.Lstat(each)
-		if err != nil {
-			return reasonWithoutPath(err)
-		}
-		if reason := foreign(each, info); reason != "" {
-			return each + " " + reason
-		}
 	}
 	return ""
 }
 
 // Exposed returns the reason why another user can replace the file at an absolute path without links, or "" if no other user can. Exposed checks
 // the file and every folder above it. In a folder like /tmp, another user can add files, but not replace or rename those of this user.
-func Exposed(path string) (reason string) {
-	_, err := walkPath(path, anyPart, func(part string, info fs.FileInfo) {
-		if reason == "" {
-			reason = otherOwner(info)
-			if sticky := info.IsDir() && info.Mode()&fs.ModeSticky != 0; reason == "" && !sticky {
-				reason = writableByOthers(part, info)
-			}
-			if reason != "" {
-				reason = part + " " + reason
-			}
+func Exposed(path string) string {
+	_, err := walkPath(path, anyPart, func(part string, info fs.FileInfo) error {
+		reason := otherOwner(info)
+		if sticky := info.IsDir() && info.Mode()&fs.ModeSticky != 0; reason == "" && !sticky {
+			reason = writableByOthers(part, info)
 		}
+		if reason != "" {
+			return errors.New(part + " " + reason)
+		}
+		return nil
 	})
 	if err != nil {
 		return reasonWithoutPath(err)
 	}
-	return reason
+	return ""
 }
 
 // foreign returns the reason why another user could have written or can change one file or folder.
@@ -142,10 +122,12 @@ func NotRoots(folder string) string {
 		return ""
 	}
 	whose := ""
-	_, _ = walkPath(folder, anyPart, func(path string, info fs.FileInfo) {
-		if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Uid != 0 && whose == "" {
-			whose = fmt.Sprintf("%s belongs to user %d", path, stat.Uid)
+	_, _ = walkPath(folder, anyPart, func(path string, info fs.FileInfo) error {
+		if reason := otherOwner(info); reason != "" {
+			whose = path + " " + reason
+			return errors.New(whose)
 		}
+		return nil
 	})
 	return whose
 }

@@ -16,12 +16,13 @@ import (
 // the project is ignored with a reason, and Find continues in the folder above.
 func TestLinksOutOfTheProject(t *testing.T) {
 	for _, tt := range []struct {
-		name  string
-		links [][2]string // name and target, in the folder p of the home folder; @ is the home folder
-		also  []string    // further folders, or files with a name that contains a dot
-		from  string      // working directory; "": p
-		want  string      // the file that Find returns, in the home folder
-		out   string      // where the link leads
+		name   string
+		links  [][2]string // name and target, in the folder p of the home folder; @ is the home folder
+		also   []string    // further folders, or files with a name that contains a dot
+		from   string      // working directory; "": p
+		want   string      // the file that Find returns, in the home folder
+		out    string      // where the link leads
+		reason string      // another reason
 	}{
 		{name: "no link", also: []string{"p/.mcp.json"}, want: "p/.mcp.json"},
 		{name: "a file in the folder", links: [][2]string{{".mcp.json", "c.json"}}, also: []string{"p/c.json"}, want: "p/c.json"},
@@ -43,7 +44,9 @@ func TestLinksOutOfTheProject(t *testing.T) {
 		{name: "out of a repository", links: [][2]string{{".mcp.json", "../k/secret.pem"}}, also: []string{"p/.git/x", "k/secret.pem"}, out: "k"},
 		{name: "to a folder whose name begins like that of the project", links: [][2]string{{".mcp.json", "../pp/c.json"}}, also: []string{"pp/c.json"}, out: "pp"},
 		{name: "to nothing in the project", links: [][2]string{{".mcp.json", "missing"}}},
-		{name: "to itself", links: [][2]string{{".mcp.json", ".mcp.json"}}},
+		{name: "to itself", links: [][2]string{{".mcp.json", ".mcp.json"}}, reason: "too many symbolic links"},
+		{name: "a path of many folders", links: [][2]string{{".mcp.json", strings.Repeat("./", 1000) + "c.json"}}, also: []string{"p/c.json"}, reason: "its path has more than "},
+		{name: "into a folder of many parts", links: [][2]string{{"../l", "./p/" + strings.Repeat("./", 1000)}}, also: []string{"p/.mcp.json"}, from: "l", reason: "its path has more than "},
 		{name: "to the folder above", links: [][2]string{{".mcp.json", ".."}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -73,6 +76,7 @@ func TestLinksOutOfTheProject(t *testing.T) {
 			if tt.out != "" {
 				out = fmt.Sprintf("leads to %q, outside the project ", filepath.Join(home, tt.out))
 			}
+			out += tt.reason
 			p, err := Find("", from, home, env(nil))
 			if err != nil || p.Project != want || len(p.Ignored) != min(1, len(out)) || out != "" && !strings.Contains(p.Ignored[0].Reason, out) {
 				t.Errorf("%+v, %v", p, err)
@@ -111,6 +115,25 @@ func TestGitOfAnotherUser(t *testing.T) {
 	}
 	if got := projectRoot(folder, ""); got != folder {
 		t.Errorf("with another user's .git: %s", got)
+	}
+}
+
+// The search for a repository ends at the first .git, whatever it is. So many of them below each other cost little time.
+func TestSearchEndsAtTheFirstGit(t *testing.T) {
+	top, err := filepath.EvalSymlinks(t.TempDir())
+	middle := filepath.Join(top, "p")
+	folder, git := filepath.Join(middle, "q"), filepath.Join(middle, ".git")
+	if err := errors.Join(err, os.MkdirAll(folder, 0o755), os.Mkdir(filepath.Join(top, ".git"), 0o755), os.Symlink("none", git)); err != nil {
+		t.Fatal(err)
+	}
+	if got := projectRoot(folder, ""); got != middle {
+		t.Errorf("with a dead link: %s", got)
+	}
+	if err := os.Chmod(middle, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if got := projectRoot(folder, ""); got != folder {
+		t.Errorf("with a .git that another user may have put there: %s", got)
 	}
 }
 

@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -10,11 +11,15 @@ import (
 )
 
 // walkPath follows an absolute path and its symbolic links, and returns the path without links. walkPath calls enter before it looks at a
-// part, and visit after it has looked at a folder, a link or the file. walkPath returns an error if enter does, or if a part does not exist.
-func walkPath(path string, enter func(part string) error, visit func(part string, info fs.FileInfo)) (real string, err error) {
-	const maxLinks = 40 // as on Linux
+// part, and visit after it has looked at a folder or the file, or before it follows a link. walkPath returns an error if enter or visit does,
+// or if a part does not exist.
+func walkPath(path string, enter func(part string) error, visit func(part string, info fs.FileInfo) error) (real string, err error) {
+	const maxLinks, maxParts = 40, 1000 // Linux follows 40 links
 	real, rest := splitPath(path, "")
-	for links := 0; len(rest) > 0; {
+	for links, seen := 0, 0; len(rest) > 0; {
+		if seen++; seen > maxParts {
+			return "", fmt.Errorf("its path has more than %d parts", maxParts)
+		}
 		next := filepath.Join(real, rest[0])
 		rest = rest[1:]
 		if err := enter(next); err != nil {
@@ -24,7 +29,9 @@ func walkPath(path string, enter func(part string) error, visit func(part string
 		if err != nil {
 			return "", err
 		}
-		visit(next, info)
+		if err := visit(next, info); err != nil {
+			return "", err
+		}
 		if info.Mode()&fs.ModeSymlink == 0 {
 			real = next
 			continue
@@ -35,7 +42,7 @@ func walkPath(path string, enter func(part string) error, visit func(part string
 			return "", err
 		}
 		if links > maxLinks {
-			return "", errors.New("too many symbolic links")
+			return "", errors.New("its path has too many symbolic links")
 		}
 		var parts []string
 		real, parts = splitPath(target, real)
@@ -55,3 +62,40 @@ func splitPath(path, from string) (begin string, parts []string) {
 }
 
 func anyPart(string) error { return nil }
+
+// walkOwn is like walkPath, but returns an error if another user could have written the file or made a symbolic link in the path. walkOwn
+// checks each of them before it follows it.
+func walkOwn(path string, enter func(part string) error) (real string, err error) {
+	if err = checkOwners(path); err == nil {
+		if real, err = walkPath(path, enter, ownLink); err == nil {
+			err = checkOwners(real)
+		}
+	}
+	return real, err
+}
+
+// checkOwners returns an error if another user could have written a file, or can change the file's folder.
+func checkOwners(path string) error {
+	for _, each := range []string{path, filepath.Dir(path)} {
+		info, err := os.Lstat(each)
+		if err != nil {
+			return err
+		}
+		if reason := foreign(each, info); reason != "" {
+			return errors.New(couldHaveWritten + each + " " + reason)
+		}
+	}
+	return nil
+}
+
+// ownLink returns an error for a symbolic link that another user could have made.
+func ownLink(part string, info fs.FileInfo) error {
+	if info.Mode()&fs.ModeSymlink == 0 {
+		return nil
+	}
+	folder, err := os.Lstat(filepath.Dir(part))
+	if sticky := err == nil && folder.Mode()&fs.ModeSticky != 0; sticky && foreign(part, info) == "" {
+		return nil // in a folder like /tmp, only its owner can replace a link
+	}
+	return checkOwners(part)
+}
