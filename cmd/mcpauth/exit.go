@@ -252,6 +252,9 @@ func (p *program) hintInput(err error) hintInput {
 		s = e.server
 	}
 	a := hintInput{typed: p.userLine, timeLeft: p.hasTimeLeft(), sent: p.requestSent.Load(), server: s.shellArgument(), staticToken: s.staticToken, err: err}
+	if s.unfinished {
+		a = a.aboutUnfinished(s.target)
+	}
 	if e, ok := errors.AsType[*configError](s.noToken); ok {
 		a.login = e.hint
 		if s.target.Header.Get("Authorization") == "" {

@@ -35,6 +35,17 @@ func (p *program) hintAbout(server string) hintInput {
 	return hintInput{typed: p.userLine, server: server}
 }
 
+// aboutUnfinished returns a copy of its receiver whose commands name an unfinished login by its URL and --name, because the name alone does not
+// select the login. The copy has no secrets, because an untrusted project may have chosen the URL.
+func (a hintInput) aboutUnfinished(t flow.Target) hintInput {
+	a = a.withoutSecrets().withoutFlags("--name")
+	a.server = shellWord(t.URL)
+	if isLoginName(t.Profile) {
+		a.typed.flags = append(a.typed.flags, typedFlag{"--name", "--name " + t.Profile})
+	}
+	return a
+}
+
 // hasFlag reports whether the user gave a flag.
 func (a hintInput) hasFlag(name string) bool {
 	return slices.ContainsFunc(a.typed.flags, func(f typedFlag) bool { return f.name == name })
@@ -323,17 +334,6 @@ func noAnswerHint(a hintInput) string {
 		hint += "; after an error page in the browser: " + a.loginLine("--new-client")
 	}
 	return hint + "; if the page asks for an administrator's consent: " + a.loginLine("--auth-param", "prompt=")
-}
-
-// inWords formats a duration for people, for example as 10m instead of 10m0s.
-func inWords(d time.Duration) string {
-	s := d.String()
-	for _, zero := range []string{"m0s", "h0m"} {
-		if strings.HasSuffix(s, zero) {
-			s = s[:len(s)-2]
-		}
-	}
-	return s
 }
 
 func unsupportedHint(a hintInput) string {

@@ -72,6 +72,14 @@ func mishaps() []mishap {
 		{name: "an unknown server name", rows: "usageError", args: []string{"call", "nobody", "whoami"}, exit: 2, code: "usage", hint: "mcpauth login URL --name nobody",
 			fill: map[string]string{"URL": "SERVER"}, goesOn: true},
 
+		{name: "the name of a login that failed", rows: "usageError", args: []string{"call", "m", "whoami"}, exit: 2, code: "usage", hint: "^begin again: mcpauth login SERVER --name m$", goesOn: true,
+			spoil: func(t *testing.T, u *unlucky) {
+				u.set(t, []string{"token:invalid_grant,n=1"})
+				u.run("login", u.URL(), "--name", "m")
+			}},
+		{name: "the name of a login that is not finished", rows: "usageError", before: [][]string{login("--name", "m", "--print-url")}, args: []string{"call", "m", "whoami"}, exit: 2, code: "usage",
+			hint: "^finish it: mcpauth login SERVER --name m --callback-url URL; to begin again: mcpauth login SERVER --name m$", pick: 1, goesOn: true, unshown: true},
+
 		// Discovery.
 		{name: "the metadata does not announce PKCE", rows: "discovery.ErrPKCE", words: []string{"metadata:no-pkce"}, args: login("--name", "notes", "--scope", "notes:read notes:write", "--strict"),
 			exit: 7, code: "security", hint: `mcpauth login SERVER --name notes --scope 'notes:read notes:write' --assume-pkce-s256$`},
@@ -132,6 +140,8 @@ func mishaps() []mishap {
 		{name: "the authorization response names another issuer", rows: "callback.ErrIssuer", words: []string{"authorize:wrong-iss"}, args: login(), exit: 7, code: "security", hint: "only the server's operator", nothing: true},
 		{name: "the pasted URL belongs to no pending login", rows: "flow.ErrNoPending callback.ErrState", args: login("--callback-url", "http://127.0.0.1:1/callback?code=c&state=s"), exit: 4, code: "login_required",
 			hint: "mcpauth login SERVER --print-url$"},
+		{name: "the pasted URL belongs to no pending login of the name", rows: "flow.ErrNoPending", before: [][]string{login("--name", "m", "--print-url")},
+			args: []string{"login", "m", "--callback-url", "http://127.0.0.1:1/callback?code=c&state=s"}, exit: 4, code: "login_required", hint: "mcpauth login SERVER --name m --print-url$", unshown: true},
 		{name: "the second command of a login names another setting", rows: "flow.ErrOtherSettings", spoil: beginLogin, args: login("--strict", "--callback-url", "http://127.0.0.1:43117/callback?code=c&state=STATE"),
 			exit: 2, code: "usage", hint: "mcpauth login SERVER --strict --print-url$"},
 		{name: "only the code is pasted", rows: "callback.ErrBareCode", args: login("--callback-url", "abc"), exit: 2, code: "usage", nothing: true},

@@ -77,6 +77,9 @@ func TestUnfinishedLoginTakesAName(t *testing.T) {
 				for _, args := range [][]string{{"call", "linear", "whoami", "-H", "X-Key: $KEY", "--reauth", "never"}, {"call", "linear", "whoami"}, {"status", "linear"},
 					{"login", "linear", "--client-id", "c", "--client-secret-env", "SECRET", "--grant", "client_credentials"}} {
 					u.must(t, exitUsage, args...)
+					if _, hint, _ := strings.Cut(u.stderr.String(), "hint: "); strings.Contains(hint, "X-Key") || strings.Contains(hint, "SECRET") {
+						t.Error(hint)
+					}
 				}
 			}
 			u.project(t, `{}`)

@@ -48,6 +48,7 @@ type server struct {
 	staticToken bool // the token in MCPAUTH_ACCESS_TOKEN is used; see header.go
 	inProject   bool // the server is an entry of a project's file; see trust.go
 	noLogin     bool // a variable that a login needs is not set
+	unfinished  bool // only an unfinished login has the name
 
 	noToken error // the reason why the headers of the entry must not be sent with a token, or nil
 }
@@ -146,7 +147,8 @@ func (p *program) serverByName(ctx context.Context, word string, n need) (server
 		return server{}, damaged
 	}
 	e, ok := file.Servers[word]
-	if n.unfinished && len(stored) == 0 && (!ok || e.Found && isUnusable(e)) {
+	pending := n.unfinished && len(stored) == 0 && (!ok || e.Found && isUnusable(e))
+	if pending {
 		stored = unfinished
 	}
 	switch {
@@ -159,15 +161,19 @@ func (p *program) serverByName(ctx context.Context, word string, n need) (server
 		}
 		return s, err
 	case len(stored) == 0 && len(unfinished) > 0:
-		e := &usageError{message: fmt.Sprintf("unknown server %s: its login is not finished", quote(word)), hint: "finish it: " + p.hintAbout(shellWord(word)).withoutSecrets().loginLine("--callback-url", "URL")}
-		if isLoginName(word) {
-			e.hint += ", or begin again: " + p.hintAbout("URL").loginLine("--name", word)
+		a := p.hintAbout("").aboutUnfinished(unfinished[0])
+		if len(unfinished) > 1 {
+			a.server = "URL"
 		}
-		return server{}, e
+		hint := "begin again: " + a.loginLine()
+		if slices.ContainsFunc(unfinished, func(t flow.Target) bool { return p.flowClient.Load().HasPending(ctx, t) }) {
+			hint = "finish it: " + a.loginLine("--callback-url", "URL") + "; to " + hint
+		}
+		return server{}, &usageError{message: fmt.Sprintf("unknown server %s: its login is not finished", quote(word)), hint: hint}
 	case len(stored) == 0:
 		return server{}, p.unknownName(ctx, word, file)
 	case len(stored) == 1:
-		return server{target: stored[0]}, nil
+		return server{target: stored[0], unfinished: pending}, nil
 	}
 	return server{}, usage(fmt.Sprintf("several logins are called %s: %s and %s; use the URL", quote(word), stored[0].URL, stored[1].URL))
 }

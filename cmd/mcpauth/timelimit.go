@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -140,3 +141,14 @@ const (
 	defaultTimeout = 60 * time.Second
 	loginTimeout   = 5 * time.Minute
 )
+
+// inWords formats a duration for people, for example as 10m instead of 10m0s.
+func inWords(d time.Duration) string {
+	s := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(s, zero) {
+			s = s[:len(s)-2]
+		}
+	}
+	return s
+}

@@ -211,7 +211,7 @@ func (p pendingLogin) spentError(t Target, stored credential) error {
 func (c *Client) loadPending(ctx context.Context, t Target, state string) (pendingLogin, error) {
 	r, err := c.Store.Get(ctx, pendingKey(t, state))
 	if errors.Is(err, keystore.ErrNotFound) {
-		return pendingLogin{}, fmt.Errorf("%s: %w: started on another machine, or older than %s", t.URL, ErrNoPending, pendingLifetime)
+		return pendingLogin{}, fmt.Errorf("%s: %w: the login began on another machine, began more than %s ago, or its own command waited for the browser", t.URL, ErrNoPending, pendingLifetime)
 	}
 	if err != nil {
 		return pendingLogin{}, err
@@ -257,8 +257,8 @@ func (c *Client) listPending(ctx context.Context, t Target) ([]keystore.Entry, e
 	return all, err
 }
 
-// hasUnfinished reports whether a pending login of this server and profile can still be finished.
-func (c *Client) hasUnfinished(ctx context.Context, t Target) bool {
+// HasPending reports whether a pending login of this server and profile can still be finished.
+func (c *Client) HasPending(ctx context.Context, t Target) bool {
 	entries, err := c.listPending(ctx, t)
 	return err != nil || slices.ContainsFunc(entries, func(e keystore.Entry) bool { return kindOf(e) == kindPending && !c.isOverdue(e) })
 }

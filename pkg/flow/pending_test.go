@@ -228,7 +228,7 @@ func TestFinishNamesOtherSettings(t *testing.T) {
 				t.Errorf("got %v, want ErrOtherSettings for %q", err, tt.want)
 			}
 			b.counts(t, map[string]int{"token": 0})
-			if !b.c.hasUnfinished(ctx, b.t) {
+			if !b.c.HasPending(ctx, b.t) {
 				t.Error("the pending login is lost")
 			}
 		})

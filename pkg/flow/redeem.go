@@ -135,7 +135,7 @@ func (c *Client) storeLogin(ctx context.Context, x tokenRequest, tok token.Token
 		return credential{}, replaced, err
 	}
 	cred.Retired, _ = cred.replacedTokens(replaced)
-	if c.hasUnfinished(ctx, x.t) {
+	if c.HasPending(ctx, x.t) {
 		cred.OldClients = slices.DeleteFunc(replaced.deletableClients(), func(client dcr.Client) bool { return client.ID == cred.Client.ID })
 	}
 	cred.generation, cred.read = replaced.generation, replaced.read
