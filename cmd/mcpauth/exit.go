@@ -88,6 +88,7 @@ func errorTable() []errorRow {
 		{isAny(token.ErrAudience), exitSecurity, "security", fixedHint("use an assertion that was issued for this authorization server: --assertion-file FILE")},
 		{isAny(token.ErrDowngrade), exitSecurity, "security", suggestLogin("to accept tokens that are not bound to a key: ", "--dpop", "never")},
 		{isAny(flow.ErrWiderResource), exitSecurity, "security", suggestLogin("if you trust every server that gets tokens for this resource: ")},
+		{isAny(flow.ErrAuthParam), exitSecurity, "security", suggestLogin("the login's value comes from --auth-param of this or an earlier login; if you know that the value in the URL is right, repeat it: ", "--auth-param", "NAME=VALUE")},
 		{isAny(discovery.ErrIssuer, discovery.ErrResource, callback.ErrIssuer), exitSecurity, "security", operatorHint},
 		{isA[*mcpclient.QuestionError], exitSecurity, "security", operatorHint},
 		{isA[*httpx.AddressError], exitSecurity, "security", hintFrom(addressHint)},

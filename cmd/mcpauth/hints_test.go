@@ -147,6 +147,10 @@ func mishaps() []mishap {
 		{name: "only the code is pasted", rows: "callback.ErrBareCode", args: login("--callback-url", "abc"), exit: 2, code: "usage", nothing: true},
 		{name: "the callback port is in use", rows: "callback.ErrPortInUse", args: login("--callback-port", "PORT", "--name", "m"), exit: 4, code: "auth_failed", hint: "mcpauth login SERVER --name m$"},
 
+		{name: "the endpoint's URL has another value of a stored parameter", rows: "flow.ErrAuthParam", before: [][]string{login("--name", "m", "--auth-param", "audience=old")},
+			then: []string{"metadata:set.authorization_endpoint=ISSUER/authorize?audience=api"}, args: []string{"login", "m"}, exit: 7, code: "security",
+			hint: "mcpauth login m --auth-param NAME=VALUE$", fill: map[string]string{"NAME=VALUE": "audience=api"}, goesOn: true},
+
 		// The token endpoint.
 		{name: "the assertion names a token endpoint on another origin", rows: "token.UnnamedIssuerError", words: []string{"metadata:set.token_endpoint=ELSEWHERE-ORIGIN/token"},
 			spoil: func(t *testing.T, u *unlucky) { u.file(t, "assertion", u.elsewhere.AssertionForEndpoint()) },

@@ -171,9 +171,9 @@ func authorizationParams(d loginDraft, cred credential, redirectURI string, veri
 	return params
 }
 
-// endpointURL returns the URL of the authorization endpoint. If the URL contains one of the parameters, endpointURL returns an error, because the
-// server might use the wrong value. The same is true for a parameter that the user removed. Only prompt may be in the URL: endpointURL removes it
-// if the parameters contain it.
+// endpointURL returns the URL of the authorization endpoint, without the parameters that the request also sets with the same name and value, and
+// without prompt if the request sets it. If the URL contains another form of a parameter of the request, or one that the user removed, endpointURL
+// returns an error, because the server might use the wrong value.
 func endpointURL(d loginDraft, params url.Values) (*url.URL, error) {
 	u, err := url.Parse(d.found.Server.AuthorizationEndpoint)
 	if err != nil {
@@ -181,20 +181,25 @@ func endpointURL(d loginDraft, params url.Values) (*url.URL, error) {
 	}
 	query := slices.DeleteFunc(strings.Split(u.RawQuery, "&"), func(pair string) bool {
 		name, value, _ := strings.Cut(pair, "=")
-		return name == "prompt" && params.Has(name) && !strings.Contains(value, ";")
+		plain, err := url.QueryUnescape(value)
+		return params.Has(name) && (err == nil && plain == params.Get(name) || name == "prompt" && !strings.Contains(value, ";"))
 	})
-	others := slices.Collect(maps.Keys(params))
+	var own []string
 	for _, p := range d.t.AuthParams {
-		if p[1] == "" {
-			others = append(others, p[0])
-		}
+		own = append(own, p[0])
 	}
 	u.RawQuery = strings.Join(query, "&")
-	if name := discovery.FindReserved(u.RawQuery, others...); name != "" {
-		return nil, &discovery.Error{Stage: "authorization request", URL: u.String(), Section: "RFC 6749 §3.1", Err: discovery.ErrIssuer,
-			Reason: fmt.Sprintf("authorization_endpoint carries the parameter %q, which the server may read as one that the request sets or leaves out", httpx.Text(name, 60))}
+	name := discovery.FindReserved(u.RawQuery, slices.AppendSeq(slices.Clone(own), maps.Keys(params))...)
+	if name == "" {
+		return u, nil
 	}
-	return u, nil
+	e := &discovery.Error{Stage: "authorization request", URL: u.String(), Section: "RFC 6749 §3.1", Err: discovery.ErrIssuer,
+		Reason: fmt.Sprintf("authorization_endpoint carries the parameter %q, which the server may read as one that the request sets or leaves out", httpx.Text(name, 60))}
+	if slices.Contains(own, name) {
+		e.Err = ErrAuthParam
+		e.Reason = fmt.Sprintf("authorization_endpoint carries the parameter %q, but the login sets it to another value or removes it", name)
+	}
+	return nil, e
 }
 
 // authorizationURL adds the parameters to the URL of the authorization endpoint.

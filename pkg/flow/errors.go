@@ -35,6 +35,9 @@ var (
 	// ErrWiderResource is returned if a Handler would log in for a parent of the server's URL, or for that URL with another query, and the stored
 	// login has another resource. ErrWiderResource wraps discovery.ErrResource.
 	ErrWiderResource = fmt.Errorf("%w: only a login that you start can use another resource", discovery.ErrResource)
+	// ErrAuthParam is returned if the URL of the authorization endpoint contains another value of a parameter in Settings.AuthParams, or one that
+	// AuthParams removes. ErrAuthParam wraps discovery.ErrIssuer.
+	ErrAuthParam = fmt.Errorf("%w: the authorization endpoint and the login differ in a parameter", discovery.ErrIssuer)
 	// ErrAccount is returned if the login is for another account than Settings.ExpectAccount, or for an unknown account.
 	ErrAccount = errors.New("not the expected account")
 	// ErrNoAnswer is returned if nobody finished the login in the browser in time.
