@@ -24,8 +24,7 @@ type typedFlag struct {
 	text string // name and value, quoted for a shell
 }
 
-// newCommandLine returns the command and the flags for hints. Flags that only control the output are omitted. A --header with a literal
-// value is also omitted, because hints must not show secrets.
+// newCommandLine returns the command and the flags for hints. Flags that only control the output are omitted.
 func newCommandLine(cx *cli.Context, globals []cli.Flag, limit time.Duration) commandLine {
 	t := commandLine{command: cx.Command.Name, limit: limit, idempotent: cx.Bool("idempotent")}
 	given := cx.FlagNames() // one call of cx.FlagNames is faster than a call of cx.IsSet for each flag
@@ -39,9 +38,8 @@ func newCommandLine(cx *cli.Context, globals []cli.Flag, limit time.Duration) co
 			continue // the flag is not meant for mcpauth login, the command that hints suggest
 		}
 		for _, value := range flagValues(cx, f) {
-			_, header, _ := strings.Cut(value, ":")
-			if name == "header" && !strings.HasPrefix(strings.TrimSpace(header), "@") && !strings.HasPrefix(strings.TrimSpace(header), "$") {
-				continue
+			if name == "header" {
+				value = withoutLiteral(value)
 			}
 			text := withDashes(name)
 			if value != "" {
@@ -51,6 +49,19 @@ func newCommandLine(cx *cli.Context, globals []cli.Flag, limit time.Duration) co
 		}
 	}
 	return t
+}
+
+// withoutLiteral returns a --header whose literal value is replaced by VALUE, because hints must not show secrets.
+func withoutLiteral(header string) string {
+	name, value, ok := strings.Cut(header, ":")
+	value = strings.TrimSpace(value)
+	switch {
+	case !ok: // the text may be a secret
+		return "NAME: VALUE"
+	case strings.HasPrefix(value, "@") || strings.HasPrefix(value, "$"):
+		return header
+	}
+	return name + ": VALUE"
 }
 
 // flagValues returns the values of a flag as the user typed them. If a boolean flag is set, its value is "".
@@ -76,7 +87,7 @@ func secretFlags() []string {
 
 // namesSecret reports whether the command line selects a secret to send. With --idp-issuer, a login gets a secret from the identity provider.
 func (p *program) namesSecret() bool {
-	return len(p.global.headers.Value()) > 0 || slices.ContainsFunc(p.userLine.flags, func(f typedFlag) bool { // userLine omits literal headers
+	return slices.ContainsFunc(p.userLine.flags, func(f typedFlag) bool {
 		return f.name == "--idp-issuer" || slices.Contains(secretFlags(), f.name)
 	})
 }

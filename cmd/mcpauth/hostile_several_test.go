@@ -57,7 +57,7 @@ func TestSecretsForSeveralServers(t *testing.T) {
 	}
 	// A hint does not repeat a literal value, which can be a secret.
 	u.must(t, exitUsage, "refresh", "a", "b", "-H", "X-Key: canary-key-5678")
-	if s := u.stderr.String(); !strings.Contains(s, "mcpauth refresh a --header 'NAME: VALUE'") || strings.Contains(s, "canary") {
+	if s := u.stderr.String(); !strings.Contains(s, "mcpauth refresh a --header 'X-Key: VALUE'") || strings.Contains(s, "canary") {
 		t.Error(s)
 	}
 	u.must(t, exitDone, append([]string{"status", "a", "b"}, header...)...) // sends nothing

@@ -54,17 +54,10 @@ func (p *program) commandForOne(command, word string, check bool) string {
 	if check {
 		line = append(line, "--check")
 	}
-	headers := 0
 	for _, f := range p.userLine.flags {
 		if f.name != "--all" {
 			line = append(line, f.text)
 		}
-		if f.name == "--header" {
-			headers++
-		}
-	}
-	if headers < len(p.global.headers.Value()) { // a literal value can be a secret
-		line = append(line, "--header 'NAME: VALUE'")
 	}
 	if command == "exec" {
 		line = append(line, "-- COMMAND")
