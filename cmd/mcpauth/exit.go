@@ -162,7 +162,7 @@ func errorTable() []errorRow {
 		{isAny(token.ErrMalformed, callback.ErrMalformed, httpx.ErrTooLarge), exitNetwork, "protocol", operatorHint},
 		{isA[*protocolError], exitNetwork, "protocol", hintFrom(resultHint)},
 		{isA[*tls.CertificateVerificationError], exitNetwork, "network", fixedHint("if your own certificate authority signed it, add --cacert FILE")},
-		{certificateWanted, exitNetwork, "network", suggestLogin("if the server requires a client certificate (with --issuer URL, only if you know that the URL in the message belongs to the authorization server): ", "--cert", "FILE", "--key", "FILE")},
+		{certificateWanted, exitNetwork, "network", certificateHint},
 		{networkFailed, exitNetwork, "network", func(a hintInput) string { return a.careful(discoverHint(a)) }},
 		{isAny(discovery.ErrUnnamed), exitNetwork, "discovery", suggestLogin("ask the server's operator for the address of its authorization server, then: ", "--issuer", "URL")},
 		{isAny(discovery.ErrNonInteractiveOnly), exitNetwork, "discovery", suggestLogin("", "--grant", "client_credentials", "--client-id", "ID", "--client-secret-env", "VAR")},

@@ -231,19 +231,6 @@ func fileHint(_ hintInput, e *config.Error) string {
 	return "correct the file, or use another one: --config FILE"
 }
 
-// taskHint suggests the command that waits for a task.
-func taskHint(a hintInput, e *mcpclient.PendingError) string {
-	return "wait for the result: " + a.command("task", e.Task.ID)
-}
-
-// noTaskHint suggests listing the tasks if the server does not know a task.
-func noTaskHint(a hintInput, e *mcpclient.TaskError) string {
-	if !e.Unknown() {
-		return ""
-	}
-	return "list the tasks: " + a.command("task")
-}
-
 func unknownHint(a hintInput, e *mcpclient.UnknownError) string {
 	if e.Arguments {
 		return a.command("prompts", e.Name) + " lists its arguments"
@@ -297,6 +284,15 @@ func strictHint(a hintInput) string {
 		return "only the server's operator can correct this; to tolerate it: " + a.withoutFlags("--strict").loginLine()
 	}
 	return discoverHint(a)
+}
+
+// certificateHint is the hint for a server that requires a client certificate, or refuses the one that it got.
+func certificateHint(a hintInput) string {
+	if a.hasFlag("--cert") && !a.hasFlag("--issuer") {
+		return "mcpauth presents the certificate only at URLs that belong to the server or to an issuer that you name; if you know that the URL in the message belongs to the authorization server, name this server: " +
+			a.loginLine("--issuer", "URL") + "; or give another certificate"
+	}
+	return "if the server requires a client certificate: " + a.loginLine("--cert", "FILE", "--key", "FILE")
 }
 
 // innerHint returns the hint that login would print for the error inside e.

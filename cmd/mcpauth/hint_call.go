@@ -76,3 +76,16 @@ func resultHint(a hintInput, e *protocolError) string {
 	}
 	return hint
 }
+
+// taskHint suggests the command that waits for a task.
+func taskHint(a hintInput, e *mcpclient.PendingError) string {
+	return "wait for the result: " + a.command("task", e.Task.ID)
+}
+
+// noTaskHint suggests listing the tasks if the server does not know a task.
+func noTaskHint(a hintInput, e *mcpclient.TaskError) string {
+	if !e.Unknown() {
+		return ""
+	}
+	return "list the tasks: " + a.command("task")
+}

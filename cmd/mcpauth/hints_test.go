@@ -214,7 +214,7 @@ func mishaps() []mishap {
 			fill: map[string]string{"FILE": "HOME/ca.pem"}, repair: func(t *testing.T, u *unlucky) { u.file(t, "ca.pem", string(u.CertificatePEM())) }},
 		{name: "the server requires a client certificate", rows: "certificateWanted", server: demo.Options{MutualTLS: true},
 			args: login("--grant", "client_credentials", "--client-id", "demo-post", "--client-secret-env", "POST_SECRET", "--cacert", "HOME/ca.pem"), exit: 5, code: "network",
-			hint: "with --issuer URL, only if you know .*mcpauth login SERVER .*--cacert HOME/ca.pem --cert FILE --key FILE$", fill: map[string]string{"FILE": "HOME/own.pem"},
+			hint: "if the server requires a client certificate: mcpauth login SERVER .*--cacert HOME/ca.pem --cert FILE --key FILE$", fill: map[string]string{"FILE": "HOME/own.pem"},
 			spoil: func(t *testing.T, u *unlucky) { u.file(t, "ca.pem", string(u.CertificatePEM())) }, repair: func(t *testing.T, u *unlucky) {
 				own, err := u.ClientCertificate("robot", time.Hour)
 				if err != nil {

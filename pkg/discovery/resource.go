@@ -46,7 +46,7 @@ func (f *finder) fetchResource(ctx context.Context) (found bool, err error) {
 		return found, err
 	}
 	if !f.isAbsent(stageResource, first) {
-		return false, &Error{Stage: stageResource, Reason: "no document could be fetched, but no server answered 404 either", Section: "RFC 9728 §3", Attempts: f.r.Attempts}
+		return false, &Error{Stage: stageResource, Reason: "no document could be fetched, and not every URL answered 404", Section: "RFC 9728 §3", Attempts: f.r.Attempts}
 	}
 	return false, nil
 }

@@ -267,7 +267,7 @@ func (f *finder) discoverLegacy(ctx context.Context) error {
 		return err
 	}
 	if !f.isAbsent(stageMetadata, 0) {
-		return &Error{Stage: stageMetadata, Reason: "no document could be fetched, but the server did not answer 404 either", Section: "RFC 8414 §3", Attempts: f.r.Attempts}
+		return &Error{Stage: stageMetadata, Reason: "no document could be fetched, and not every URL answered 404", Section: "RFC 8414 §3", Attempts: f.r.Attempts}
 	}
 	if f.r.Open {
 		return &Error{Stage: stageServer, URL: f.r.URL, Reason: "the server requires no authorization and names no authorization server"}
