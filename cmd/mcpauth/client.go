@@ -256,8 +256,11 @@ func (p *program) mcpClient(ctx context.Context, t flow.Target, authorize *flow.
 	if stored.AssertionVariable != "" {
 		p.hideSecrets(p.getenv(stored.AssertionVariable))
 	}
-	m := &mcpclient.Client{URL: cmp.Or(stored.Moved, t.URL), Header: t.Header, HTTP: hc, Version: p.version, CacheKey: t.Profile, Certificate: t.CertFile, Secrets: c.LoginSecrets(t),
-		Trace: mcpclient.TraceFrom(p.getenv), Warn: func(s string) { p.out.printWarning("%s", s) }}
+	m := &mcpclient.Client{URL: cmp.Or(stored.Moved, t.URL), Header: t.Header, HTTP: hc, Version: p.version, CacheURL: t.URL, CacheKey: t.Profile,
+		Secrets: c.LoginSecrets(t), Trace: mcpclient.TraceFrom(p.getenv), Warn: func(s string) { p.out.printWarning("%s", s) }}
+	if t.CertFile != "" {
+		m.Certificate = realPath(t.CertFile)
+	}
 	if authorize != nil {
 		m.URL, m.Auth = authorize.Endpoint(ctx), authorize
 	}

@@ -46,7 +46,7 @@ func runLogout(ctx context.Context, p *program, words []string, all bool, o flow
 		if m, err := p.mcpClient(ctx, t, h); err == nil {
 			m.Forget() // the stored session must end before Logout revokes its token
 		} else { // for example, the client certificate is missing
-			m = &mcpclient.Client{URL: h.Endpoint(ctx), CacheKey: t.Profile}
+			m = &mcpclient.Client{URL: t.URL, CacheKey: t.Profile}
 			m.CacheDir, m.TaskDir, _ = p.cacheDirs()
 			m.ForgetHere()
 		}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -57,6 +58,75 @@ func TestLogoutForgetsSessions(t *testing.T) {
 	u.must(t, exitDone, "logout", "--all")
 	if files, _ := filepath.Glob(sessions); len(files) > 0 {
 		t.Errorf("logout --all leaves %q", files)
+	}
+}
+
+// If the server has moved since an earlier login, logout also forgets the tools, the sessions and the tasks of its former URL.
+func TestLogoutForgetsTheFormerURL(t *testing.T) {
+	t.Parallel()
+	for era, use := range map[string][]string{"2025-11-25": {"tools", "a"}, "2026-07-28": {"call", "a", "report", "pages=1000", "--detach"}} {
+		m := newMachineFor(t, demo.Options{Era: era})
+		stored := func() (names []string) {
+			for _, pattern := range []string{"*.mcp", "*.session", "*.task"} {
+				files, err := filepath.Glob(filepath.Join(m.home, ".local", "state", "mcpauth", "*", pattern))
+				if err != nil {
+					t.Fatal(err)
+				}
+				names = append(names, files...)
+			}
+			return names
+		}
+		m.does(t, exitDone, "login", "SERVER", "--name", "a")
+		m.does(t, exitDone, use...)
+		if names := stored(); len(names) != 2 {
+			t.Errorf("%s: stored %q", era, names)
+		}
+		m.set(t, "slash=true")
+		m.does(t, exitDone, "login", "SERVER", "--name", "a")
+		m.does(t, exitDone, use...)
+		m.does(t, exitDone, "logout", "a")
+		if names := stored(); len(names) > 0 {
+			t.Errorf("%s: logout leaves %q", era, names)
+		}
+	}
+}
+
+// Two certificates whose relative paths are equal, or that a link leads to one after the other, do not share a session.
+func TestSessionsOfCertificates(t *testing.T) {
+	t.Parallel()
+	m := newMachineFor(t, demo.Options{Era: "2025-11-25"})
+	authority, err := demo.Start(demo.Options{TLS: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(authority.Close)
+	m.does(t, exitDone, "login", "SERVER")
+	m.Reset()
+	for _, name := range []string{"admin", "reader"} {
+		folder, link := filepath.Join(m.home, name), filepath.Join(m.home, "current.pem")
+		if err := errors.Join(os.Mkdir(folder, 0o700), os.RemoveAll(link), os.Symlink(filepath.Join(folder, "other.pem"), link)); err != nil {
+			t.Fatal(err)
+		}
+		for file, path := range map[string]string{"me.pem": "me.pem", "other.pem": "../current.pem"} {
+			pem, err := authority.ClientCertificate(name+file, time.Hour)
+			if err := errors.Join(err, os.WriteFile(filepath.Join(folder, file), pem, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			p := m.prepare(t, "call", "SERVER", "echo", "text=x", "--cert", path)
+			p.Dir = folder
+			if err := p.Run(); err != nil {
+				t.Fatalf("%s: %v %s", path, err, &p.stderr)
+			}
+		}
+	}
+	opened := 0
+	for _, method := range m.methods() {
+		if method == "initialize" {
+			opened++
+		}
+	}
+	if opened != 4 {
+		t.Errorf("%d sessions were opened, want one for each of 4 certificates", opened)
 	}
 }
 

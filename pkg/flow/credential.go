@@ -58,6 +58,7 @@ type credential struct {
 	IDP     *credential    `json:"idp_login,omitempty"`      // login at the identity provider that renews this login; nil: none
 	NextIDP *credential    `json:"next_idp_login,omitempty"` // login at the identity provider that an unfinished login made; the next login or Logout revokes it
 	OpenID  *idTokenClaims `json:"openid,omitempty"`         // claims of the ID token; only for a login at an identity provider
+	Suspect bool           `json:"suspect,omitempty"`        // the newest ID token of an identity provider was refused, so Token may belong to another user
 
 	idToken    Secret // ID token in the latest response of an identity provider; never stored
 	generation uint64 // generation of the stored record

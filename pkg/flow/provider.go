@@ -197,6 +197,9 @@ func (c *Client) subjectToken(cred credential, o LoginOptions) (token.Endpoint, 
 	}
 	idp := cred.providerLogin()
 	e, err := c.tokenEndpoint(idp)
+	if err == nil && idp.idToken == "" && idp.Suspect {
+		err = wrapProviderError(fmt.Errorf("%w: the newest one was refused, and this response contains none", token.ErrIDToken))
+	}
 	if err != nil || idp.idToken == "" {
 		return e, token.ExchangeOptions{SubjectToken: idp.Token.RefreshToken, SubjectTokenType: token.TypeRefreshToken}, err
 	}

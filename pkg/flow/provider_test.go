@@ -91,6 +91,11 @@ func TestRenewalOfAnotherUser(t *testing.T) {
 		}
 	}
 	set(t, p, "id_claims=")
+	set(t, p, "token:grant=refresh_token,del=id_token,n=1")
+	exchanged := p.Count("exchange")
+	if _, err := b.c.Refresh(ctx, b.t, 0); !errors.Is(err, token.ErrIDToken) || p.Count("exchange") != exchanged {
+		t.Errorf("a renewal without an ID token, after one with the ID token of another user: %v", err)
+	}
 	if _, err := b.c.Refresh(ctx, b.t, 0); err != nil || p.Count("reuse") != 0 {
 		t.Errorf("the next renewal: %v, %d tokens sent twice", err, p.Count("reuse"))
 	}

@@ -140,6 +140,10 @@ func (c *Client) renewLogin(k *job, t Target, cred, login *credential, why renew
 	login.Token, login.ObtainedAt, login.Refusal = token.Merge(login.Token, tok), c.now(), nil
 	if login != cred {
 		login.setProviderTokens(tok)
+		if tok.IDToken != "" {
+			_, refused := login.checkIDToken(c)
+			login.Suspect = refused != nil
+		}
 	} else if cred.IDP != nil {
 		cred.IDP.idToken = "" // the ID token has been exchanged
 	}

@@ -124,7 +124,7 @@ func decodeEntry(data []byte) (indexEntry, error) {
 	var e indexEntry
 	err := json.Unmarshal(data, &e) // the version is checked before err, as parseHead explains
 	if e.Version > formatVersion {
-		return indexEntry{}, newer(e.Version)
+		return indexEntry{}, newer(e.Version, formatVersion)
 	}
 	if err != nil || e.Version < 1 {
 		return indexEntry{}, fmt.Errorf("%w: not an index entry of mcpauth", ErrCorrupt)
@@ -260,6 +260,6 @@ func (e indexEntry) explainError(err error) error {
 	return err
 }
 
-func newer(version int) error {
-	return fmt.Errorf("%w: format version %d, this one reads %d", ErrNewer, version, formatVersion)
+func newer(version, known int) error {
+	return fmt.Errorf("%w: format version %d, this one reads %d", ErrNewer, version, known)
 }

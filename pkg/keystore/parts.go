@@ -111,7 +111,7 @@ func parseHead(value string) (recordHead, string, error) {
 	// If a newer version of mcpauth has changed a later member, Unmarshal fails, but it has already set h.Version.
 	err := json.Unmarshal([]byte(line), &h)
 	if h.Version > formatVersion {
-		return recordHead{}, "", newer(h.Version)
+		return recordHead{}, "", newer(h.Version, formatVersion)
 	}
 	if !ok || err != nil || h.Version < 1 {
 		return recordHead{}, "", fmt.Errorf("%w: not a record of mcpauth", ErrCorrupt)

@@ -225,13 +225,10 @@ func (p *postgres) connect(ctx context.Context) (*pgconn.PgConn, error) {
 			return nil, fmt.Errorf("%w: the server is PostgreSQL %s, but %d or newer is required", ErrTooOld, safePgText(version[:min(len(version), 40)], config.Password), oldestServer)
 		}
 		if err == nil {
-			if err = checkSearchPath(ctx, conn); err == nil {
-				return conn, nil
-			}
-			closeConn(conn)
-			if !connectionLost(err) {
-				return nil, err
-			}
+			return conn, nil
+		}
+		if errors.Is(err, ErrSearchPath) {
+			return nil, ErrSearchPath
 		}
 		if reason == nil || !errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil { // if the time limit ended this attempt, keep the reason of an earlier one
 			reason = classifyPg(ctx, err, config.Password)
@@ -242,14 +239,24 @@ func (p *postgres) connect(ctx context.Context) (*pgconn.PgConn, error) {
 	}
 }
 
-// checkSearchPath returns ErrSearchPath if the operators of another schema come before those of pg_catalog. If the search_path does not name
-// pg_catalog, PostgreSQL searches it first.
+// checkSearchPath returns ErrSearchPath if the objects of another schema come before those of pg_catalog. If the search_path does not name
+// pg_catalog, PostgreSQL searches it first. Every function and type in the statement has its schema, because the order is not checked yet.
 func checkSearchPath(ctx context.Context, conn *pgconn.PgConn) error {
-	place, err := runForValue(ctx, conn, `SELECT pg_catalog.array_position(pg_catalog.current_schemas(false), 'pg_catalog'::name)`)
-	if err == nil && place != "" && place != "1" {
+	result := conn.ExecParams(ctx, `SELECT pg_catalog.array_position(pg_catalog.current_schemas(false), 'pg_catalog'::pg_catalog.name)`, nil, nil, nil, nil)
+	answered, place := result.NextRow() && len(result.Values()) == 1, ""
+	if answered {
+		place = string(result.Values()[0])
+	}
+	_, err := result.Close()
+	switch {
+	case err != nil:
+		return err
+	case !answered:
+		return fmt.Errorf("%w: it did not send its search_path", errDistrust)
+	case place != "" && place != "1":
 		return ErrSearchPath
 	}
-	return err
+	return nil
 }
 
 // startupSettings are the settings of a session that the connection string and a service file may contain. The driver sends every parameter that
@@ -309,9 +316,16 @@ func (p *postgres) parseConfig(ctx context.Context) (*pgconn.Config, error) {
 		f.SetMaxBodyLen(maxAnswer)
 		return f
 	}
-	config.AfterConnect = func(_ context.Context, conn *pgconn.PgConn) error {
+	session := config.ValidateConnect // checks target_session_attrs with a function that has no schema, so checkSearchPath must come first
+	config.ValidateConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
 		conn.CustomData()[passwordKey], conn.CustomData()[connKey] = config.Password, last
-		return nil
+		if serverVersion(conn) < oldestServer {
+			return nil // connect refuses it
+		}
+		if err := checkSearchPath(ctx, conn); err != nil || session == nil {
+			return err
+		}
+		return session(ctx, conn)
 	}
 	return config, nil
 }

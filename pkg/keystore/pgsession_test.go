@@ -1,6 +1,7 @@
 package keystore
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -46,5 +47,13 @@ func TestServiceFileOfAnotherProgram(t *testing.T) {
 	case parameters := <-sent:
 		t.Errorf("sent %v", parameters)
 	default:
+	}
+}
+
+// The error about a row of a later version names the version of the rows that this version reads.
+func TestNewerRow(t *testing.T) {
+	_, _, err := parseEntry([][]byte{[]byte("{}"), []byte("1"), []byte("9"), nil, nil, nil})
+	if !errors.Is(err, ErrNewer) || !strings.Contains(err.Error(), "version 9, this one reads 2") {
+		t.Error(err)
 	}
 }

@@ -220,7 +220,7 @@ func (p *postgres) reserve(ctx context.Context, key Key) (reservedSpace, error) 
 	case err != nil:
 		return nil, err
 	case len(rows) == 0:
-		return nil, newer(rowVersion + 1)
+		return nil, newer(rowVersion+1, rowVersion)
 	case string(rows[0][1]) != s.backend:
 		return nil, errPooled
 	}
@@ -295,7 +295,7 @@ func parseEntry(columns [][]byte) (Entry, []byte, error) {
 	sealed, sealedErr := hex.DecodeString(string(columns[5]))
 	switch {
 	case err == nil && format > rowVersion:
-		return Entry{}, nil, newer(format)
+		return Entry{}, nil, newer(format, rowVersion)
 	case errors.Join(err, generationErr, sealedErr, json.Unmarshal(columns[0], &e.Key)) != nil, e.Key.name() != string(columns[4]):
 		return Entry{}, nil, fmt.Errorf("%w: the row cannot be read", ErrCorrupt)
 	case generation == 0:

@@ -529,24 +529,32 @@ func TestForeignFunctions(t *testing.T) {
 	}
 }
 
-// If the search_path names pg_catalog after another schema, the operators of that schema come first. No statement is sent in such a session.
+// If the search_path names pg_catalog after another schema, the objects of that schema come first. In such a session, the store sends no
+// statement that uses one of them, and neither does the driver for target_session_attrs.
 func TestCatalogComesLast(t *testing.T) {
 	address, keyFile := schemaFor(t, t.TempDir())
 	schema := machine(t, address, keyFile).schema(t)
 	createOperators(t, schema)
-	for path, want := range map[string]error{schema + ",pg_catalog": ErrSearchPath, `"$user",` + schema: nil} {
-		s := machine(t, with(t, serverURL, "search_path", path), keyFile)
-		unlock, err := s.Lock(t.Context(), testKey(), LockCredential)
-		if err == nil {
-			unlock()
+	admin(t, `CREATE FUNCTION `+schema+`.checked(v pg_catalog.name) RETURNS boolean LANGUAGE plpgsql
+		AS $$ BEGIN PERFORM pg_catalog.nextval('`+schema+`.called'); RETURN true; END $$`)
+	admin(t, `CREATE DOMAIN `+schema+`.name AS pg_catalog.name CHECK (`+schema+`.checked(VALUE))`)
+	admin(t, `CREATE FUNCTION `+schema+`.pg_is_in_recovery() RETURNS boolean LANGUAGE plpgsql
+		AS $$ BEGIN PERFORM pg_catalog.nextval('`+schema+`.called'); RETURN false; END $$`)
+	for _, attrs := range []string{"any", "read-write", "primary", "prefer-standby"} {
+		for path, want := range map[string]error{schema + ",pg_catalog": ErrSearchPath, `"$user",` + schema: nil} {
+			s := machine(t, with(t, with(t, serverURL, "search_path", path), "target_session_attrs", attrs), keyFile)
+			unlock, err := s.Lock(t.Context(), testKey(), LockCredential)
+			if err == nil {
+				unlock()
+			}
+			_, putErr := s.Put(t.Context(), testKey(), Record{})
+			if !errors.Is(err, want) || want != nil && !errors.Is(putErr, want) {
+				t.Errorf("%s, %s: lock %v, put %v", path, attrs, err, putErr)
+			}
+			if called := string(admin(t, `SELECT is_called FROM `+schema+`.called`)[0][0]); called != "f" {
+				t.Fatalf("%s, %s: a foreign function was called", path, attrs)
+			}
 		}
-		_, putErr := s.Put(t.Context(), testKey(), Record{})
-		if !errors.Is(err, want) || want != nil && !errors.Is(putErr, want) {
-			t.Errorf("%s: lock %v, put %v", path, err, putErr)
-		}
-	}
-	if called := string(admin(t, `SELECT is_called FROM `+schema+`.called`)[0][0]); called != "f" {
-		t.Error("a foreign operator was called")
 	}
 }
 

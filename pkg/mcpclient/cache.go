@@ -2,6 +2,7 @@ package mcpclient
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -237,14 +238,19 @@ func pruneFiles(dir string, maxSize int64, expiry time.Duration, now time.Time, 
 
 // cacheFile returns the name of a file for one login. The server may send different lists to different users, so the name depends on the
 // grant, on all headers and on the certificate (Caching, Cache Scope Field). Two logins never share a file, even if a server declares its lists public. The
-// first part of the name is the same for all logins with this URL and CacheKey, see Forget.
+// first part of the name is filePrefix, see Forget.
 func (c *Client) cacheFile(grant, suffix string) string {
 	words := []string{grant, c.Certificate}
 	for _, name := range slices.Sorted(maps.Keys(c.Header)) {
 		words = append(append(words, name), c.Header[name]...)
 	}
-	return filepath.Join(c.CacheDir, shortHash(c.URL, c.CacheKey)+"-"+shortHash(words...)+suffix)
+	return filepath.Join(c.CacheDir, c.filePrefix()+shortHash(words...)+suffix)
 }
+
+// filePrefix is the first part of the names of all files of this server and CacheKey.
+func (c *Client) filePrefix() string { return shortHash(c.fileURL(), c.CacheKey) + "-" }
+
+func (c *Client) fileURL() string { return cmp.Or(c.CacheURL, c.URL) }
 
 func shortHash(words ...string) string {
 	h := sha256.New()
@@ -255,12 +261,12 @@ func shortHash(words ...string) string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// cacheFiles returns the files of all logins with this URL and CacheKey.
+// cacheFiles returns the files of all logins with this CacheURL and CacheKey.
 func (c *Client) cacheFiles(suffix string) []string {
 	if c.CacheDir == "" {
 		return nil
 	}
-	return filesIn(c.CacheDir, shortHash(c.URL, c.CacheKey)+"-*"+suffix)
+	return filesIn(c.CacheDir, c.filePrefix()+"*"+suffix)
 }
 
 // filesIn returns the paths of the files in a folder whose names match a pattern. The folder's own path may contain any characters.
@@ -272,7 +278,7 @@ func filesIn(folder, pattern string) []string {
 	return names
 }
 
-// newestCacheFile returns the most recently written file of all logins with this URL and CacheKey, or "".
+// newestCacheFile returns the most recently written file of all logins with this CacheURL and CacheKey, or "".
 func (c *Client) newestCacheFile(suffix string) string {
 	newest, at := "", time.Time{}
 	for _, name := range c.cacheFiles(suffix) {
@@ -303,7 +309,7 @@ func (c *Client) keptList(suffix string) json.RawMessage {
 	return nil
 }
 
-// EndSessions ends the stored sessions of all logins with this URL and CacheKey.
+// EndSessions ends the stored sessions of all logins with this CacheURL and CacheKey.
 func (c *Client) EndSessions() {
 	c.init()
 	for _, name := range c.cacheFiles(".session") {
@@ -314,7 +320,7 @@ func (c *Client) EndSessions() {
 	}
 }
 
-// Forget ends the stored sessions of all logins with this URL and CacheKey, and deletes their cached data. Call Forget before logging out,
+// Forget ends the stored sessions of all logins with this CacheURL and CacheKey, and deletes their cached data. Call Forget before logging out,
 // because the server requires the token to end a session. Forget never starts a login.
 func (c *Client) Forget() {
 	c.EndSessions()

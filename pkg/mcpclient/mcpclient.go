@@ -53,6 +53,7 @@ type Client struct {
 
 	Version  string // version of this program, which is sent to the server; empty: "dev"
 	CacheDir string // private folder for data cached between processes; empty: no such cache
+	CacheURL string // URL of the server that names the files in CacheDir and TaskDir, also if URL changes; empty: URL
 	CacheKey string // label that keeps the caches of several logins at one server apart; not secret
 
 	// Certificate is a name of the client certificate that HTTP presents, such as its path. Each certificate has a cache of its own.

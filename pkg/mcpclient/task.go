@@ -290,10 +290,7 @@ func (c *Client) TaskState(ctx context.Context, id string) (Task, error) {
 	if err := c.prepareTask(ctx); err != nil {
 		return Task{}, err
 	}
-	t, known := c.readTask(c.taskFile(id))
-	if !known {
-		t = Task{ID: id, answered: map[string]bool{}}
-	}
+	t := c.knownTask(id)
 	next, err := c.getTask(ctx, t)
 	if err != nil {
 		return t, c.taskRequestError(t, err)
@@ -302,6 +299,14 @@ func (c *Client) TaskState(ctx context.Context, id string) (Task, error) {
 		_ = c.writeTask(next) // an error is ignored, because only KnownTasks uses the stored status
 	}
 	return next, nil
+}
+
+// knownTask returns the task with this ID, as far as TaskDir has a record of it.
+func (c *Client) knownTask(id string) Task {
+	if t, known := c.readTask(c.taskFile(id)); known {
+		return t
+	}
+	return Task{ID: id, answered: map[string]bool{}}
 }
 
 // getTask requests the state of a task.
@@ -348,11 +353,11 @@ func (c *Client) CancelTask(ctx context.Context, id string) error {
 		return err
 	}
 	_, err := c.plainResult(ctx, requestSpec{method: "tasks/cancel", members: taskParam(id), idempotent: true})
-	if asRPCError(err) != nil {
-		err = &TaskError{Task: Task{ID: id}, Err: err}
-	} else if err != nil {
-		return err
+	switch {
+	case asRPCError(err) != nil:
+		return c.taskRequestError(c.knownTask(id), err)
+	case err == nil:
+		c.ForgetTask(id)
 	}
-	c.ForgetTask(id)
 	return err
 }

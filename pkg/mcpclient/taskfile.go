@@ -33,11 +33,8 @@ type taskRecord struct {
 	Answered []string  `json:"answered,omitempty"`
 }
 
-// taskPrefix is the common prefix of the file names of all tasks of this server and login name.
-func (c *Client) taskPrefix() string { return shortHash(c.URL, c.CacheKey) + "-" }
-
 func (c *Client) taskFile(id string) string {
-	return filepath.Join(c.TaskDir, c.taskPrefix()+shortHash(id)+".task")
+	return filepath.Join(c.TaskDir, c.filePrefix()+shortHash(id)+".task")
 }
 
 // writeTask writes the state of a task to its file.
@@ -45,7 +42,7 @@ func (c *Client) writeTask(t Task) error {
 	if c.TaskDir == "" || t.Tool == "" { // a task that another program began gets no record
 		return nil
 	}
-	data, err := json.Marshal(taskRecord{Format: taskFormat, URL: c.URL, ID: t.ID, Tool: t.Tool, Status: t.Status, Created: t.Created,
+	data, err := json.Marshal(taskRecord{Format: taskFormat, URL: c.fileURL(), ID: t.ID, Tool: t.Tool, Status: t.Status, Created: t.Created,
 		Expires: t.Expires, Noted: c.clock(), Old: t.legacy, Answered: slices.Sorted(maps.Keys(t.answered))})
 	if err != nil {
 		return err
@@ -64,7 +61,7 @@ func (c *Client) writeTask(t Task) error {
 func (c *Client) readTask(name string) (Task, bool) {
 	data, err := httpx.ReadFile(name, maxTaskFile)
 	var r taskRecord
-	if c.TaskDir == "" || err != nil || json.Unmarshal(data, &r) != nil || r.Format != taskFormat || r.URL != c.URL || r.ID == "" || !knownStatus(r.Status) {
+	if c.TaskDir == "" || err != nil || json.Unmarshal(data, &r) != nil || r.Format != taskFormat || r.URL != c.fileURL() || r.ID == "" || !knownStatus(r.Status) {
 		return Task{}, false
 	}
 	t := Task{ID: r.ID, Tool: r.Tool, Status: r.Status, Created: r.Created, Expires: r.Expires, legacy: r.Old, answered: map[string]bool{}}
@@ -89,7 +86,7 @@ func (c *Client) KnownTasks() []Task {
 		return nil
 	}
 	var out []Task
-	for _, name := range filesIn(c.TaskDir, c.taskPrefix()+"*.task") {
+	for _, name := range filesIn(c.TaskDir, c.filePrefix()+"*.task") {
 		t, ok := c.readTask(name)
 		if !ok || t.Status == TaskFailed || t.Status == TaskCancelled {
 			_ = os.Remove(name)

@@ -111,6 +111,24 @@ func TestTaskIsCancelled(t *testing.T) {
 	wantSeen(t, s, "server/discover", "tasks/cancel")
 }
 
+// If the server refuses to cancel a task, the record of the task is kept, because the task goes on. If the server does not know the task, the
+// record is deleted.
+func TestRefusedCancellation(t *testing.T) {
+	for code, kept := range map[int]int{-32603: 1, -32602: 0} {
+		answers := modernScript()
+		answers["tools/call"] = []string{`"result":{"resultType":"task","taskId":"t1","status":"working"}`}
+		answers["tasks/cancel"] = []string{fmt.Sprintf(`"error":{"code":%d,"message":"try again later"}`, code)}
+		m := client(t, newServer(t, http.HandlerFunc(answers.serve)), func(m *Client) { m.TaskDir, m.Detach = t.TempDir(), true })
+		if _, err := m.Call(t.Context(), "work", Arguments{}); err != nil {
+			t.Fatal(err)
+		}
+		err := m.CancelTask(t.Context(), "t1")
+		if tasks := m.KnownTasks(); err == nil || !strings.Contains(err.Error(), "try again later") || len(tasks) != kept || kept > 0 && tasks[0].Tool != "work" {
+			t.Errorf("%d: %v, tasks %v", code, err, tasks)
+		}
+	}
+}
+
 // The client polls with the server's latest interval, within its own limits (Task Polling).
 func TestTaskInterval(t *testing.T) {
 	every := func(status, ms, more string) string {
