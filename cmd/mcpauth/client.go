@@ -35,6 +35,7 @@ func (p *program) loginClient() (*flow.Client, error) {
 	c := &flow.Client{Store: store, HTTP: hc, Report: loginDialogue{program: p}.printEvent, Version: p.version, Guard: p.checkApproved,
 		Environ: func() []string { return p.childEnvironment(os.Environ(), nil) }}
 	p.flowClient.Store(c)
+	p.out.logins.Store(c)
 	return c, nil
 }
 

@@ -96,5 +96,5 @@ func (p *program) printDiscovery(d flow.Discovery, failed error) error {
 		}
 		return p.out.writeDocument(doc)
 	}
-	return p.out.write([]byte(p.out.secrets.MaskValues(discoveryTree(d, p.out.outColour))))
+	return p.out.write([]byte(p.out.mask(discoveryTree(d, p.out.outColour))))
 }

@@ -25,7 +25,7 @@ server
             401 Unauthorized: the server asks for authorization
 
 resource metadata
-  no        GET https://mcp.example.com/mcp[2J
+  no        GET 'https://mcp.example.com/mcp[2J'
             no answer:
 
 login would

@@ -41,7 +41,7 @@ func discoveryTree(d flow.Discovery, colour bool) string {
 		if a.Status != 0 {
 			came = fmt.Sprint(a.Status, " ", came)
 		}
-		b.writeLine(map[bool]string{true: "ok", false: "no"}[a.OK], a.Method+" "+a.URL)
+		b.writeLine(map[bool]string{true: "ok", false: "no"}[a.OK], a.Method+" "+foreignName(a.URL))
 		b.writeLine("", quotedForShell(came+": "+a.Meaning))
 	}
 	if len(d.Checks) > 0 {
@@ -83,13 +83,22 @@ func (b *treeWriter) writeConnection(c discovery.Connection, secure bool) {
 	case t == nil:
 		b.writeLine("failed", "TLS: the server sent no certificate")
 	default:
-		words := fmt.Sprintf("certificate for %s, issued by %s, valid until %s", cmp.Or(strings.Join(t.Names, ", "), t.Subject), t.Issuer, t.NotAfter.Format(time.DateOnly))
+		names := strings.Join(convert(t.Names, foreignName), ", ")
+		words := fmt.Sprintf("certificate for %s, issued by %s, valid until %s", cmp.Or(names, subject(t.Subject)), subject(t.Issuer), t.NotAfter.Format(time.DateOnly))
 		if t.Version == "" {
 			b.writeLine("failed", "TLS: "+words+"; not signed by a trusted certificate authority")
 			return
 		}
-		b.writeLine("ok", t.Version+", "+words+"; signed by "+t.Root)
+		b.writeLine("ok", t.Version+", "+words+"; signed by "+subject(t.Root))
 	}
+}
+
+// subject returns the name of the owner of a certificate, such as "CN=R11,O=Let's Encrypt,C=US". A name that a shell would expand is quoted.
+func subject(name string) string {
+	if strings.ContainsAny(name, "$`;|&<>!") {
+		return foreignName(name)
+	}
+	return name
 }
 
 func (b *treeWriter) writeHeading(text string) {
@@ -148,7 +157,7 @@ func describeClient(d flow.Discovery) string {
 	case p.Client == "":
 		return "none available"
 	case p.ClientID == "":
-		return fmt.Sprintf("registers itself at %s, authentication %s; a later login uses the same registration", d.Server.RegistrationEndpoint, p.AuthMethod)
+		return fmt.Sprintf("registers itself at %s, authentication %s; a later login uses the same registration", foreignName(d.Server.RegistrationEndpoint), p.AuthMethod)
 	}
 	return fmt.Sprintf("%s (%s), authentication %s", p.ClientID, strings.ReplaceAll(p.Client, "_", " "), p.AuthMethod)
 }

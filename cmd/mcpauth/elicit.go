@@ -81,7 +81,7 @@ func (p *program) printQuestion(e mcpclient.Elicitation, a mcpclient.Answer) {
 		_ = json.Unmarshal(a.Content, &members)
 		p.out.printDetail("answered: %s", strings.Join(convert(slices.Sorted(maps.Keys(members)), foreignName), ", "))
 	case e.Mode == "url":
-		p.out.printNote("declined to open %s; call with --elicit-urls to open it", foreignName(e.URL))
+		p.out.printNote("declined to open %s; call with --elicit-urls to open it", shortName(e.URL, 3000))
 	case len(e.Schema) > maxSchema && !p.out.verbose:
 		p.out.printNote("declined: %s; --elicit defaults or --elicit @FILE answers; --verbose shows the schema", a.Reason)
 	default:

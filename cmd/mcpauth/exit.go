@@ -269,7 +269,7 @@ func (p *program) hintInput(err error) hintInput {
 func (o *output) writeError(code, message, hint string, exit int) {
 	if !o.json {
 		o.printLine(paint(o.errColour, red, "mcpauth:") + " " + o.cleanMessage(message))
-		if hint != "" {
+		if hint = o.withoutSecret(hint); hint != "" {
 			o.printLine(paint(o.errColour, bold, "hint:") + " " + oneLine(hint))
 		}
 		return
@@ -277,15 +277,22 @@ func (o *output) writeError(code, message, hint string, exit int) {
 	o.printLine(`{"error":` + string(o.errorJSON(code, message, hint, exit)) + `}`)
 }
 
-// errorJSON returns an error as a JSON object. Nothing in the hint is masked, because the user may paste the hint into a shell: if masking
-// removed a quote, the shell could run a command that a server chose.
+// withoutSecret returns the hint, or "" if the hint contains a secret. A hint is not masked, because the user may paste it.
+func (o *output) withoutSecret(hint string) string {
+	if o.mask(hint) != hint {
+		return ""
+	}
+	return hint
+}
+
+// errorJSON returns an error as a JSON object.
 func (o *output) errorJSON(code, message, hint string, exit int) []byte {
 	data, _ := encodeJSON(struct { // never fails for strings and numbers
 		Code     string `json:"code"`
 		Message  string `json:"message"`
 		Hint     string `json:"hint"`
 		ExitCode int    `json:"exit_code"`
-	}{code, o.secrets.MaskValues(oneLine(message)), oneLine(hint), exit}, "")
+	}{code, o.mask(oneLine(message)), oneLine(o.withoutSecret(hint)), exit}, "")
 	return bytes.TrimSuffix(data, []byte("\n"))
 }
 

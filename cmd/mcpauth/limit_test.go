@@ -64,16 +64,18 @@ func TestIdempotentHint(t *testing.T) {
 	}
 }
 
-// Nothing in a hint is masked, because the user may paste the hint, and a masked quote would change what the shell runs.
+// Nothing in a hint is masked, because the user may paste the hint, and a masked quote would change what the shell runs. A hint with a secret is
+// left out.
 func TestHintsAreWhole(t *testing.T) {
 	const hint = "mcpauth login x --scope 'AAAAAAAAAAAA$(touch x)'"
 	var stderr strings.Builder
 	o := &output{stderr: &stderr}
+	o.writeError("insufficient_scope", "no", hint, exitAuth)
 	o.secrets.AddValues("'AAAAAAAAAAAA$(touch")
 	o.writeError("insufficient_scope", "with 'AAAAAAAAAAAA$(touch", hint, exitAuth)
 	o.json = true
 	o.writeError("insufficient_scope", "with 'AAAAAAAAAAAA$(touch", hint, exitAuth)
-	if got := stderr.String(); strings.Count(got, hint) != 2 || strings.Count(got, "with '[redacted]") != 2 {
+	if got := stderr.String(); strings.Count(got, hint) != 1 || strings.Count(got, "with '[redacted]") != 2 || strings.Count(got, "$(touch") != 1 {
 		t.Errorf("got %s", got)
 	}
 }

@@ -23,6 +23,7 @@ import (
 	"golang.org/x/term"
 
 	"mcpauth/internal/httpx"
+	"mcpauth/pkg/flow"
 )
 
 // An output writes to stdout and stderr.
@@ -33,7 +34,8 @@ type output struct {
 	outColour, errColour     bool
 	width                    int // columns of the terminal; 0 if stdout is not a terminal
 
-	secrets httpx.Secrets // the user's headers and variables; no server can choose them, so all output except a tool's data and hints may mask them
+	secrets httpx.Secrets               // the user's headers and variables; no server can choose them, so all output except a tool's data and hints may mask them
+	logins  atomic.Pointer[flow.Client] // the logins of the command, whose tokens messages mask; nil: none yet
 
 	mu       sync.Mutex // guards stderr and the progress bar
 	barShown bool       // whether a progress bar is shown
@@ -113,7 +115,16 @@ func (o *output) formatNote(format string, args []any) string {
 
 // cleanMessage returns a message as one line of limited length in which secrets are masked and blanks are folded; see httpx.Text.
 func (o *output) cleanMessage(text string) string {
-	return httpx.Text(o.secrets.MaskValues(oneLine(text)), 4000)
+	return httpx.Text(o.mask(oneLine(text)), 4000)
+}
+
+// The method mask replaces the user's secrets and those of the logins in a text of the program.
+func (o *output) mask(text string) string {
+	text = o.secrets.MaskValues(text)
+	if c := o.logins.Load(); c != nil {
+		text = c.MaskIssued(text)
+	}
+	return text
 }
 
 // printLine writes a line to stderr, even with --quiet.
@@ -262,7 +273,7 @@ func oneLine(s string) string {
 			return -1
 		}
 		return r
-	}, removeControls(s))
+	}, strings.ToValidUTF8(s, "\ufffd"))
 }
 
 // The colours, as SGR parameters.

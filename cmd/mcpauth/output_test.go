@@ -6,7 +6,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
+	"mcpauth/internal/httpx"
 	"mcpauth/pkg/flow"
 )
 
@@ -77,6 +80,23 @@ func TestShellWord(t *testing.T) {
 		"n\u00e9": "n\u00e9", "n\u2028": "'n\u2028'", "%self": "'%self'", "=ls": "'=ls'", `a\`: `'a'\\''`, `\'; touch x; #`: `''\\''\''; touch x; #'`, `CORP\alice`: `'CORP\alice'`, `\\h`: `''\\'\h'`} {
 		if got := posixQuoting.word(in); got != want {
 			t.Errorf("%q: got %s, want %s", in, got, want)
+		}
+	}
+}
+
+// Masking folds a text like each function that prints one, so that no character becomes invisible only when the text is printed.
+func TestPrintedCharactersAreMasked(t *testing.T) {
+	var s httpx.Secrets
+	s.Learn("canary-Vb5uJ9pLd3Wy")
+	for r := rune(0); r <= unicode.MaxRune; r++ {
+		if !utf8.ValidRune(r) || r > 0x3000 && r%97 != 0 && !httpx.IsInvisible(r) {
+			continue
+		}
+		clean := s.Clean("canary-" + string(r) + "Vb5uJ9pLd3Wy")
+		for name, printed := range map[string]string{"oneLine": oneLine(clean), "foldLine": foldLine(clean)} {
+			if strings.Contains(printed, "canary-Vb5uJ9pLd3Wy") {
+				t.Errorf("%U: %s shows the secret", r, name)
+			}
 		}
 	}
 }

@@ -74,6 +74,7 @@ func (t *cleaner) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !oauth {
 		if res.StatusCode >= http.StatusMultipleChoices {
 			res.Header = s.CleanHeader(res.Header)
+			_ = s.checkLocation(req, res) // the caller reads an invalid URL itself
 		}
 		return res, nil
 	}
@@ -99,7 +100,7 @@ func (t *cleaner) RoundTrip(req *http.Request) (*http.Response, error) {
 		res.Body, res.ContentLength = &bufferedBody{io.MultiReader(bytes.NewReader(body), errReader{err}), res.Body}, -1
 	}
 	res.Header = s.CleanHeader(res.Header)
-	if err := checkLocation(req, res); err != nil {
+	if err := s.checkLocation(req, res); err != nil {
 		return nil, errors.Join(err, res.Body.Close())
 	}
 	return res, nil
@@ -192,7 +193,7 @@ func (f *finder) cleanBody(data []byte, words bool) []byte {
 	return f.rewriteStrings(data, func(path []string, isName bool, s string) bool {
 		n := len(path)
 		if isName {
-			return !words && isSmall(strings.ReplaceAll(s, "_", ""))
+			return !words && isSmall(strings.ReplaceAll(s, "_", "")) && (len(s) < longValue || strings.Contains(s, "_"))
 		}
 		return slices.Contains(oauthCodes, s) || (n == 1 || n == 2 && path[0] == slackUser) && isIssued(path[n-1])
 	})

@@ -29,9 +29,9 @@ var (
 	quotedPair = escape{first('\\'), decodeQuotedPair}
 )
 
-// escapes lists the escapes in the order in which they are decoded, each in the result of the one before. A JSON string may be within another
-// JSON string.
-var escapes = []escape{percent, reference, jsonEscape, jsonEscape, jsonEscape, jsonEscape, quotedPair}
+// chains lists the escapes in the order in which they are decoded, each in the result of the one before. A JSON string may be within another
+// JSON string. In a quoted pair, a letter stands for itself.
+var chains = [][]escape{{percent, reference, jsonEscape, jsonEscape, jsonEscape, jsonEscape}, {percent, reference, quotedPair}}
 
 func first(c byte) func(string) int {
 	return func(text string) int { return strings.IndexByte(text, c) }
@@ -50,16 +50,19 @@ type decoded struct {
 // decodings yields a text as Text would fold it, and then the result of each escape that the text contains, folded again.
 func decodings(text string) iter.Seq[decoded] {
 	return func(yield func(decoded) bool) {
-		d, changed := decoded{text: text, size: len(text)}.without(folded)
-		if changed && !yield(d) {
+		whole, changed := decoded{text: text, size: len(text)}.without(folded)
+		if changed && !yield(whole) {
 			return
 		}
-		for _, e := range escapes {
-			if d, changed = d.without(e); !changed {
-				continue
-			}
-			if d, _ = d.without(folded); !yield(d) {
-				return
+		for _, chain := range chains {
+			d := whole
+			for _, e := range chain {
+				if d, changed = d.without(e); !changed {
+					continue
+				}
+				if d, _ = d.without(folded); !yield(d) {
+					return
+				}
 			}
 		}
 	}
@@ -200,27 +203,31 @@ func decodeReference(text string) (plain string, length int) {
 	return plain[:len(plain)-after], len(text) - after
 }
 
-// decodeJSON decodes an escape of JSON, except those of control characters, such as \n (RFC 8259 §7).
+// decodeJSON decodes an escape of JSON (RFC 8259 §7) or of Go, in which net/http quotes malformed lines.
 func decodeJSON(text string) (plain string, length int) {
-	if len(text) > 1 && strings.Contains(`"\/`, text[1:2]) {
-		return text[1:2], 2
+	if len(text) < 2 {
+		return "", 0
 	}
-	r := utf16Escape(text)
-	if second := utf16Escape(text[min(len(text), 6):]); utf16.IsSurrogate(r) && second >= 0 {
-		return string(utf16.DecodeRune(r, second)), 12
+	if i := strings.IndexByte(`"\/abfnrtv`, text[1]); i >= 0 {
+		return "\"\\/\a\b\f\n\r\t\v"[i : i+1], 2
+	}
+	digits := map[byte]int{'x': 2, 'u': 4, 'U': 8}[text[1]]
+	r := hexRune(text[2:], digits)
+	if second := text[min(len(text), 6):]; utf16.IsSurrogate(r) && strings.HasPrefix(second, `\u`) {
+		return string(utf16.DecodeRune(r, hexRune(second[2:], digits))), 12
 	}
 	if r < 0 {
 		return "", 0
 	}
-	return string(r), 6
+	return string(r), 2 + digits
 }
 
-// utf16Escape returns the code unit of the escape \uHHHH with which a text begins, or -1.
-func utf16Escape(text string) rune {
-	if len(text) < 6 || !strings.HasPrefix(text, `\u`) {
+// hexRune returns the character whose number in hexadecimal digits begins a text, or -1.
+func hexRune(text string, digits int) rune {
+	if digits == 0 || len(text) < digits {
 		return -1
 	}
-	r, err := strconv.ParseUint(text[2:6], 16, 16)
+	r, err := strconv.ParseUint(text[:digits], 16, 31)
 	if err != nil {
 		return -1
 	}

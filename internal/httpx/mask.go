@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"html"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -73,7 +72,7 @@ func (f *finder) mask(text string, spans []span) string {
 	for _, s := range merged {
 		b.WriteString(text[end:s.start])
 		if f.marks {
-			b.WriteString(noMarks.ReplaceAllLiteralString(text[s.start:s.end], redacted))
+			b.WriteString(noMarks().ReplaceAllLiteralString(text[s.start:s.end], redacted))
 		} else {
 			b.WriteString(redacted)
 		}
@@ -85,7 +84,7 @@ func (f *finder) mask(text string, spans []span) string {
 
 // noMarks matches what stands between the characters that may begin or end the quotes of a shell. These characters also stay apart: two of them
 // side by side could have another meaning.
-var noMarks = regexp.MustCompile("[^'\"\\\\`‘’‚‛“”„]+")
+var noMarks = compiled("[^'\"\\\\`‘’‚‛“”„]+")
 
 // lowerCase converts the letters of a text to lower case, except the few letters whose length in bytes would change.
 func lowerCase(s string) string {

@@ -78,6 +78,7 @@ func TestMaskKeepsOtherEscapes(t *testing.T) {
 		{"blanks", "&#99;anary-Vb5uJ9pLd3Wy&#32;&#32;mcpauth: hint: …%20%20", "[redacted]&#32;&#32;mcpauth: hint: …%20%20"},
 		{"quoted pairs", `'a\'b' \c\a\n\a\r\y\-Vb5uJ9pLd3Wy \'`, `'a\'b' [redacted] \'`},
 		{"JSON", `"\u0063anary-Vb5uJ9pLd3Wy \u202e"`, `"[redacted] \u202e"`},
+		{"Go", `\x63anary\t-Vb5uJ9pLd3Wy \x01canary-Vb\x015uJ9\x00pLd3W\U00000079 \x63`, `\x63anary\t-Vb5uJ9pLd3Wy \x01[redacted] \x63`},
 		{"a pair of characters", "\u200b&eacute;canary%2dVb5uJ9pLd3Wy&eacute;", "\u200b&eacute;[redacted]&eacute;"},
 		{"two escapes of one place", "&#37;63anary%2dVb5uJ9pLd3Wy canary&#45;Vb5uJ9pLd3Wy", "&#37;63anary%2dVb5uJ9pLd3Wy [redacted]"},
 		{"the same in invisible characters", strings.ReplaceAll(secret, "u", "u&#x200b;") + " %63" + secret[1:] + " &shy;", "[redacted] [redacted] &shy;"},
@@ -117,6 +118,21 @@ func TestMaskKeepsMarks(t *testing.T) {
 		s.AddHeader("X-Api-Key", row.secret)
 		if got := s.MaskValues(row.line); got != row.want {
 			t.Errorf("%s: %s became %s, want %s", row.secret, row.line, got, row.want)
+		}
+	}
+}
+
+// A value ends with the backslash that protects an apostrophe in a name, or begins with the apostrophe. Both stay together.
+func TestMaskKeepsEscapedMarks(t *testing.T) {
+	const line = `''aaaaaaaaaaaaaaaa'\''bbbbbbbbbbbbbbbb;touch x;#'`
+	for secret, want := range map[string]string{
+		`aaaaaaaaaaaaaaaa'\`: `''[redacted]'\''bbbbbbbbbbbbbbbb;touch x;#'`,
+		"'bbbbbbbbbbbbbbbb":  `''aaaaaaaaaaaaaaaa'\''[redacted];touch x;#'`,
+	} {
+		var s Secrets
+		s.AddHeader("X-Api-Key", secret)
+		if got := s.MaskValues(line); got != want {
+			t.Errorf("%s: %s became %s, want %s", secret, line, got, want)
 		}
 	}
 }

@@ -36,11 +36,19 @@ func NoRedirects(c *http.Client) *http.Client {
 	return &http.Client{Transport: c.Transport, Timeout: c.Timeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
-// checkLocation returns an *AddressError if a redirect leads to a text that is not a URL. net/http would return an error without a type.
-func checkLocation(req *http.Request, res *http.Response) error {
+// checkLocation returns an *AddressError if a redirect leads to a text that is not a URL. net/http would return an error without a type. If only
+// the resolved URL contains a secret, without dot segments, the masked URL replaces the header.
+func (s *Secrets) checkLocation(req *http.Request, res *http.Response) error {
 	location := res.Header.Get("Location")
-	if _, err := req.URL.Parse(location); err != nil && res.StatusCode/100 == 3 {
+	if res.StatusCode/100 != 3 || location == "" {
+		return nil
+	}
+	to, err := req.URL.Parse(location)
+	if err != nil {
 		return refuse(location, "not a URL")
+	}
+	if text := to.String(); s.Holds(text) {
+		res.Header.Set("Location", s.finder(inResponse).clean(text))
 	}
 	return nil
 }

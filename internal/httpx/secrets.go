@@ -55,6 +55,7 @@ type use int
 
 const (
 	ownText    use = iota // a text of the program
+	lastCheck             // a text of the program that may contain a text of the server; no ordinary word counts
 	inMessage             // a message or refusal of a server, in which parts of credentials count too
 	inResponse            // another text of a server, such as a URL, which an ordinary word that is masked would damage
 	inFile                // a text of a server that may be stored
@@ -63,11 +64,14 @@ const (
 // The method counts reports whether a secret counts in a text. A value of the user has at least minToken bytes.
 func (s *secret) counts(u use) bool {
 	long := len(s.text) >= longValue
+	if u == lastCheck && (!strings.ContainsAny(s.text, "0123456789") || strings.ContainsFunc(s.text, IsBlank)) {
+		return false
+	}
 	switch s.origin {
 	case ofUser:
 		return long || u == inFile
 	case ofSecretHeader:
-		return long || u == inMessage || u == inFile || u == inResponse && !isWord(s.text)
+		return long || u == inMessage || u == inFile || u == lastCheck || u == inResponse && !isWord(s.text)
 	case identifier:
 		return long && u == ownText
 	case ofIdentifierHeader:
@@ -235,6 +239,10 @@ func (s *Secrets) MayStore(text string) bool {
 // program, and their beginnings before "…".
 func (s *Secrets) MaskValues(text string) string { return s.finder(ownText).clean(text) }
 
+// MaskIssued replaces the tokens and secrets of the login that are no ordinary words in a text of the program. Call MaskIssued last: a text of the
+// server in it may have become readable after Clean, for example when it was decoded.
+func (s *Secrets) MaskIssued(text string) string { return s.finder(lastCheck).clean(text) }
+
 // MaskJSON applies MaskValues to the strings of a JSON text, except to the names of members.
 func (s *Secrets) MaskJSON(data []byte) []byte {
 	f := *s.finder(ownText)
@@ -256,14 +264,14 @@ func (s *Secrets) finder(u use) *finder {
 }
 
 func (s *Secrets) newFinder(u use) *finder {
-	f := &finder{cut: u == inMessage, marks: u == ownText}
+	f := &finder{cut: u == inMessage, marks: u == ownText || u == lastCheck}
 	var whole, begins []string
 	add := func(c *secret) {
 		if !c.counts(u) {
 			return
 		}
 		whole = append(whole, c.inLowerCase()...)
-		if (u == inMessage || u == ownText) && c.origin != identifier && !strings.Contains(c.text, "://") { // the beginning of a URL or UUID may be ordinary text
+		if (u == inMessage || u == ownText || u == lastCheck) && c.origin != identifier && !strings.Contains(c.text, "://") { // the beginning of a URL or UUID may be ordinary text
 			begins = append(begins, c.inLowerCase()...)
 		}
 	}

@@ -152,6 +152,30 @@ func TestRedirectsArriveClean(t *testing.T) {
 	}
 }
 
+// A redirect contains a secret only after its dot segments are resolved.
+func TestRedirectsWithDots(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Location", "/q/1/x/..//0gREF-0123456789")
+		w.WriteHeader(http.StatusTemporaryRedirect)
+	}))
+	defer s.Close()
+	for name, do := range map[string]func(*http.Client, *http.Request) (*Response, error){"OAuth": Do, "MCP": func(c *http.Client, req *http.Request) (*Response, error) {
+		res, err := c.Do(req)
+		if err != nil {
+			return nil, err
+		}
+		return &Response{Header: res.Header}, res.Body.Close()
+	}} {
+		var k Secrets
+		k.Learn("1//0gREF-0123456789")
+		req, _ := http.NewRequest(http.MethodPost, s.URL, strings.NewReader("a=b"))
+		res, err := do(k.Client(NoRedirects(nil)), req)
+		if err != nil || res.Header.Get("Location") != s.URL+"/q/[redacted]" {
+			t.Errorf("%s: %+v, %v", name, res, err)
+		}
+	}
+}
+
 // An MCP leg changes nothing in a success, and the headers of other responses.
 func TestMCPLegs(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -652,15 +676,17 @@ func TestWhereASecretCounts(t *testing.T) {
 		text string
 		want string
 	}{
-		{"a credential", learn, "0123456789abcdef", "message response file own"},
-		{"a short credential", learn, "12345678", "message response file own"},
+		{"a credential", learn, "0123456789abcdef", "message response file own issued"},
+		{"a credential with a blank", learn, "0123456789 abcdef", "message response file own"},
+		{"a credential without a digit", learn, "authorization-code", "message response file own"},
+		{"a short credential", learn, "12345678", "message response file own issued"},
 		{"a credential that is a word", learn, "development", "message own"},
 		{"a very short credential", learn, "1234", "message"},
-		{"a value", value, "0123456789abcdef", "message response file own"},
+		{"a value", value, "0123456789abcdef", "message response file own issued"},
 		{"a short value", value, "12345678", "file"},
 		{"a UUID", value, "0b5a1d5e-2c0c-4b8e-9a2b-1f2e3d4c5b6a", "own"},
-		{"a secret header", header("X-Api-Key"), "0123456789abcdef", "message response file own"},
-		{"a short secret header", header("X-Api-Key"), "12345678", "message response file"},
+		{"a secret header", header("X-Api-Key"), "0123456789abcdef", "message response file own issued"},
+		{"a short secret header", header("X-Api-Key"), "12345678", "message response file issued"},
 		{"a secret header that is a word", header("X-Api-Key"), "production", "message file"},
 		{"a header with an identifier", header("X-Tenant"), "0123456789abcdef", ""},
 	} {
@@ -671,7 +697,7 @@ func TestWhereASecretCounts(t *testing.T) {
 		for _, where := range []struct {
 			name   string
 			counts bool
-		}{{"message", s.Clean(text) != text}, {"response", s.Holds(text)}, {"file", !s.MayStore(text)}, {"own", s.MaskValues(text) != text}} {
+		}{{"message", s.Clean(text) != text}, {"response", s.Holds(text)}, {"file", !s.MayStore(text)}, {"own", s.MaskValues(text) != text}, {"issued", s.MaskIssued(text) != text}} {
 			if where.counts {
 				got = append(got, where.name)
 			}

@@ -122,7 +122,7 @@ func TestExchange(t *testing.T) {
 		{"an error of the request with 500", jsonType, 500, `{"jsonrpc":"2.0","id":7,"error":{"code":-32603,"message":"x"}}`, Answered, `{"jsonrpc":"2.0","id":7,"error":{"code":-32603,"message":"x"}}`, 0, "x (JSON-RPC -32603)"},
 		{"a long error with 400", jsonType, 400, longError, Answered, longError, 0, "no (JSON-RPC -32602)"},
 		{"an error of no request with 500", jsonType, 500, `{"jsonrpc":"2.0","id":null,"error":{"code":-32603,"message":"oh"}}`, Lost, "", 0, `500 Internal Server Error, "-32603": "oh"`},
-		{"a redirect to elsewhere", "", 307, "", Answered, "", 0, "it redirects to https://other.example/mcp, which may belong to another server"},
+		{"a redirect to elsewhere", "", 307, "", Answered, "", 0, "it redirects to \"https://other.example/mcp\", which may belong to another server"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newServer(t, func(w http.ResponseWriter, _ *http.Request, _ Message) {

@@ -129,7 +129,7 @@ func (f *finder) sendProbeBy(ctx context.Context, method string, body []byte) (*
 	}
 	a.Status, a.OK, a.Outcome = res.StatusCode, true, httpx.ReadRefusal(res, time.Now()).Words()
 	if location := res.Header.Get("Location"); res.StatusCode/100 == 3 && location != "" {
-		a.Outcome += " to " + httpx.Text(location, 300)
+		a.Outcome += fmt.Sprintf(" to %q", httpx.Text(location, 300))
 	}
 	f.r.Attempts = append(f.r.Attempts, a)
 	return res, nil

@@ -89,7 +89,7 @@ func (c *Client) addToJournal(ctx context.Context, t Target, cred credential, ou
 	lines, _ := c.Journal(ctx, t)
 	line := Rotation{Time: c.now().UTC(), PID: os.Getpid(), Generation: cred.generation, Fingerprint: fingerprint(cred.Token.RefreshToken), Outcome: outcome}
 	if err != nil {
-		line.Error = httpx.Text(err.Error(), 300)
+		line.Error = httpx.Text(c.LoginSecrets(t).Clean(err.Error()), 300)
 	}
 	lines = append(lines, line)
 	if data, err := json.Marshal(lines[max(0, len(lines)-maxJournalLines):]); err == nil {

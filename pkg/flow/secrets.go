@@ -44,6 +44,16 @@ func (c *Client) IsCredential(text string) bool {
 	return false
 }
 
+// MaskIssued applies Secrets.MaskIssued for each login that c has used.
+func (c *Client) MaskIssued(text string) string {
+	c.secretsMu.Lock()
+	defer c.secretsMu.Unlock()
+	for _, s := range c.secretsOf {
+		text = s.MaskIssued(text)
+	}
+	return text
+}
+
 // addTo adds the secrets in the settings, and the texts that the user typed.
 func (set Settings) addTo(s *httpx.Secrets, typed ...string) {
 	typed = append(append(typed, set.Issuer, set.Resource, set.ClientID, set.ClientMetadataURL, set.IDP.Issuer, set.IDP.TokenEndpoint, set.IDP.ClientID, set.ExpectAccount), set.Scopes...)
