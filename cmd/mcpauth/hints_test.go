@@ -79,6 +79,10 @@ func mishaps() []mishap {
 			}},
 		{name: "the name of a login that is not finished", rows: "usageError", before: [][]string{login("--name", "m", "--print-url")}, args: []string{"call", "m", "whoami"}, exit: 2, code: "usage",
 			hint: "^finish it: mcpauth login SERVER --name m --callback-url URL; to begin again: mcpauth login SERVER --name m$", pick: 1, goesOn: true, unshown: true},
+		{name: "the configuration has another URL for the name of a login", rows: "configError", before: [][]string{login("--name", "notes")}, args: []string{"login", "notes"}, exit: 2, code: "config",
+			spoil: func(t *testing.T, u *unlucky) {
+				u.file(t, "config.json", u.names.Replace(`{"mcpServers":{"notes":{"url":"ELSEWHERE"}}}`))
+			}, hint: "mcpauth login ELSEWHERE --name OTHER$", fill: map[string]string{"OTHER": "other"}},
 
 		// Discovery.
 		{name: "the metadata does not announce PKCE", rows: "discovery.ErrPKCE", words: []string{"metadata:no-pkce"}, args: login("--name", "notes", "--scope", "notes:read notes:write", "--strict"),

@@ -235,7 +235,7 @@ func TestHostileProject(t *testing.T) {
 		"other":{"url":"`+evil.URL()+`","headers":{"X-Other":"harmless"}}}}`)
 	for _, verb := range [][]string{{"call", "work", "whoami"}, {"token", "work"}, {"refresh", "work"}, {"tools", "work"}, {"login", "work"}} {
 		u.must(t, exitUsage, verb...)
-		if !strings.Contains(u.stderr.String(), "in the stored login") {
+		if s := u.stderr.String(); !strings.Contains(s, "in the stored login") || !strings.Contains(s, "mcpauth login "+evil.URL()+" --name OTHER\n") {
 			t.Errorf("%q: %s", verb, u.stderr.String())
 		}
 	}

@@ -196,7 +196,7 @@ func (p *program) serverByEntry(ctx context.Context, file *config.File, e config
 	for _, login := range stored {
 		if login.URL != s.target.URL {
 			return s, &configError{message: fmt.Sprintf("the name %s means %s in %s, but %s in the stored login", quote(e.Name), s.target.URL, e.Path, login.URL),
-				hint: "use the URL, or another file: --config FILE"}
+				hint: "to use the stored login, give its URL instead of the name; to log in to the other server too, if you trust it: " + p.hintAbout(shellWord(s.target.URL)).withoutSecrets().loginLine("--name", "OTHER")}
 		}
 		s.target.NameOfProject = s.target.NameOfProject && login.NameOfProject
 	}
