@@ -159,6 +159,8 @@ func TestTraceRedacts(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Set-Cookie", "canary-cookie")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Connection", "keep-alive")
 		io.WriteString(w, `{"access_token":"canary-access","token_type":"Bearer","expires_in":60,"note":"you sent canary-refresh","list":["x"],"d":"part-of-a-key",`+
 			`"more":"canary-key, canary-code, canary/secret, canary%2Fsecret, Bearer canary-user"}`)
 	}))
@@ -181,7 +183,7 @@ func TestTraceRedacts(t *testing.T) {
 	if strings.Contains(got, "canary") {
 		t.Errorf("the trace shows a secret:\n%s", got)
 	}
-	for _, want := range []string{"> POST ", "grant_type=refresh_token", "resource=https%3A%2F%2Fx", "200 OK", `"token_type":"Bearer"`, "X-Api-Key: [redacted]", "&q=Bearer", `"d":"[redacted]"`} {
+	for _, want := range []string{"> POST ", "grant_type=refresh_token", "resource=https%3A%2F%2Fx", "200 OK", `"token_type":"Bearer"`, "X-Api-Key: [redacted]", "&q=Bearer", `"d":"[redacted]"`, "< X-Content-Type-Options: nosniff\n", "< Connection: keep-alive\n"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("the trace lacks %q:\n%s", want, got)
 		}

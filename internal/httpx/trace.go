@@ -25,7 +25,7 @@ const maxTraced = 16 << 10
 var (
 	requestHeaders = []string{"Accept", "Accept-Encoding", "Cache-Control", "Content-Encoding", "Content-Length", "Content-Type", "Date",
 		"Last-Event-Id", "Mcp-Method", "Mcp-Name", "Mcp-Protocol-Version", "User-Agent", "Vary"}
-	responseHeaders = append([]string{"Allow", "Retry-After", "Server", "Www-Authenticate"}, requestHeaders...)
+	responseHeaders = append([]string{"Allow", "Connection", "Last-Modified", "Retry-After", "Server", "Www-Authenticate", "X-Content-Type-Options"}, requestHeaders...)
 )
 
 // tracer is a transport that prints each exchange.
