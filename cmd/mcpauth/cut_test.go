@@ -33,3 +33,13 @@ func TestSecretsInNamesOfBlocks(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// If the name of a link is its URI, the line shows the URI once.
+func TestLinkNamedAsItsURI(t *testing.T) {
+	same := func(text string) string { return text }
+	for name, want := range map[string]string{"demo://x": "resource_link text/plain", "x": "resource_link text/plain x"} {
+		if got := describeBlock(mcpclient.Block{Type: "resource_link", MIMEType: "text/plain", Name: name, URI: "demo://x"}, same); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}

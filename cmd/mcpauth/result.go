@@ -167,8 +167,11 @@ func (p *printer) saveBlocks(r mcpclient.Result, tool string) error {
 }
 
 // describeBlock returns the type, the media type and the name of a block, each like the name of a stranger. clean removes secrets. clean gets
-// the whole text, because it recognizes some secrets only if they are complete.
+// the whole text, because it recognizes some secrets only if they are complete. The caller prints the URI of a link, which can also be its name.
 func describeBlock(b mcpclient.Block, clean func(string) string) string {
+	if b.Type == "resource_link" && b.Name == b.URI {
+		b.Name = ""
+	}
 	var words []string
 	for _, s := range []string{b.Type, b.MIMEType, b.Name} {
 		if s != "" {
