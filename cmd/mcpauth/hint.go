@@ -207,7 +207,7 @@ func hintFrom[E error](hint func(hintInput, E) string) func(hintInput) string {
 // argument such as x=@FILE, and a value only with its name.
 func argumentHint(a hintInput, e *mcpclient.ArgumentError) string {
 	switch {
-	case e.Nearest != "" && (e.Argument == "" || isTypable(e.Nearest)):
+	case e.Nearest != "" && canBeShown(e.Nearest) && (e.Argument == "" || isTypable(e.Nearest)):
 		return "did you mean " + dataWord(e.Nearest) + "?"
 	case e.NearestValue != "" && isTypable(e.Argument):
 		value, _ := json.Marshal(e.NearestValue)

@@ -712,11 +712,13 @@ func TestHintsAreShort(t *testing.T) {
 	a := hintInput{server: "s"}
 	for _, bad := range []string{strings.Repeat("a", 300_000), "x    y", "x\u2800\u2800y", "x\u3164\u2003y", "x\u200by"} {
 		for name, hint := range map[string]func() string{
-			"task":     func() string { return taskHint(a, &mcpclient.PendingError{Task: mcpclient.Task{ID: bad}}) },
-			"tool":     func() string { return argumentHint(a, &mcpclient.ArgumentError{Tool: bad, Argument: "a"}) },
-			"argument": func() string { return argumentHint(a, &mcpclient.ArgumentError{Nearest: bad}) },
-			"prompt":   func() string { return unknownHint(a, &mcpclient.UnknownError{Name: bad, Arguments: true}) },
-			"scope":    func() string { return scopeHint(a, &flow.ScopeError{Scopes: []string{bad}}) },
+			"task": func() string { return taskHint(a, &mcpclient.PendingError{Task: mcpclient.Task{ID: bad}}) },
+			"tool": func() string { return argumentHint(a, &mcpclient.ArgumentError{Tool: bad, Argument: "a"}) },
+			"argument": func() string {
+				return argumentHint(a, &mcpclient.ArgumentError{Tool: bad, Argument: "a", Nearest: bad})
+			},
+			"prompt": func() string { return unknownHint(a, &mcpclient.UnknownError{Name: bad, Arguments: true}) },
+			"scope":  func() string { return scopeHint(a, &flow.ScopeError{Scopes: []string{bad}}) },
 			"moved": func() string {
 				return movedHint(hintInput{server: "s", err: &discovery.Error{Location: "https://evil.example/" + bad}})
 			},
@@ -775,9 +777,10 @@ func TestNearestArgument(t *testing.T) {
 
 // A similar name that a server or a project's file chose is quoted for a shell.
 func TestNearestNameIsAWord(t *testing.T) {
-	got := argumentHint(hintInput{}, &mcpclient.ArgumentError{Nearest: "a $(touch x)"})
-	if want := "did you mean " + shellWord("a $(touch x)") + "?"; got != want {
-		t.Errorf("got %s, want %s", got, want)
+	for name, want := range map[string]string{"a $(touch x)": "did you mean " + shellWord("a $(touch x)") + "?", "a\u200bb": "mcpauth tools s lists the tools"} {
+		if got := argumentHint(hintInput{server: "s"}, &mcpclient.ArgumentError{Nearest: name}); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
 	}
 	u := newUser(t)
 	u.project(t, `{"mcpServers":{"linear;id":{"url":"https://mcp.example.com/mcp"}}}`)

@@ -102,6 +102,9 @@ func shellWord(s string) string {
 	return shellQuoting().word(s)
 }
 
+// canBeShown reports whether shellWord returns the word itself, and not a placeholder.
+func canBeShown(s string) bool { return shellWord(s) != placeholder(s) }
+
 // dataWord is shellWord for an argument that is not a flag. If the word begins with -, dataWord writes "--" before it.
 func dataWord(s string) string {
 	if strings.HasPrefix(s, "-") {

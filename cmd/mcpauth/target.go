@@ -225,6 +225,7 @@ func (p *program) unknownName(ctx context.Context, word string, file *config.Fil
 	if isLoginName(word) {
 		e.hint += ", or store one under this name: " + p.hintAbout("URL").loginLine("--name", word)
 	}
+	known = slices.DeleteFunc(known, func(name string) bool { return !canBeShown(name) })
 	if near := toolargs.Nearest(word, known); len(near) > 0 {
 		e.hint = "did you mean " + strings.Join(convert(near, dataWord), " or ") + "?"
 	} else if strings.ContainsAny(word, "./") {
