@@ -164,6 +164,7 @@ func errorTable() []errorRow {
 		{isA[*tls.CertificateVerificationError], exitNetwork, "network", fixedHint("if your own certificate authority signed it, add --cacert FILE")},
 		{certificateWanted, exitNetwork, "network", certificateHint},
 		{networkFailed, exitNetwork, "network", func(a hintInput) string { return a.careful(discoverHint(a)) }},
+		{isAny(discovery.ErrOpen), exitNetwork, "discovery", func(a hintInput) string { return "no login is needed: " + a.command("tools") + " lists the tools" }},
 		{isAny(discovery.ErrUnnamed), exitNetwork, "discovery", suggestLogin("ask the server's operator for the address of its authorization server, then: ", "--issuer", "URL")},
 		{isAny(discovery.ErrNonInteractiveOnly), exitNetwork, "discovery", suggestLogin("", "--grant", "client_credentials", "--client-id", "ID", "--client-secret-env", "VAR")},
 		{isAny(discovery.ErrMoved), exitNetwork, "discovery", movedHint},

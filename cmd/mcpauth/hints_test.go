@@ -99,6 +99,8 @@ func mishaps() []mishap {
 			}, args: []string{"login", "work"}, exit: 7, code: "security", hint: "mcpauth login work --issuer URL$", fill: map[string]string{"URL": "NEW-ISSUER"}, unshown: true},
 		{name: "the metadata names no authorization server", rows: "discovery.ErrUnnamed", words: []string{"resource-metadata:set.authorization_servers="}, args: login("--scope", "notes:read"),
 			exit: 5, code: "discovery", hint: "--scope notes:read --issuer URL$", fill: map[string]string{"URL": "ISSUER"}},
+		{name: "the server requires no login", rows: "discovery.ErrOpen", server: demo.Options{Settings: demo.Settings{Open: []string{"*"}}}, words: []string{"discovery=default-endpoints"}, args: login("--name", "m"),
+			exit: 5, code: "discovery", hint: "no login is needed: mcpauth tools SERVER lists the tools$"},
 		{name: "the authorization server has no grant for users", rows: "discovery.ErrNonInteractiveOnly", words: []string{`metadata:del=authorization_endpoint,set.grant_types_supported=["client_credentials"]`}, args: login("--name", "m"),
 			exit: 5, code: "discovery", hint: "--name m --grant client_credentials --client-id ID --client-secret-env VAR$", fill: map[string]string{"ID": "demo-post", "VAR": "POST_SECRET"}},
 		{name: "the server redirects to another origin", rows: "discovery.ErrMoved", words: []string{"mcp:status=307,to=ELSEWHERE"}, args: login("--name", "m"), exit: 5, code: "discovery",

@@ -34,6 +34,8 @@ var (
 	ErrNotNamed = fmt.Errorf("%w: the server does not name it", ErrIssuer)
 	// ErrResource is returned if the resource metadata describes another resource (RFC 9728 §3.3).
 	ErrResource = errors.New("resource check failed")
+	// ErrOpen is returned if the MCP server requires no authorization and names no authorization server.
+	ErrOpen = errors.New("the server requires no authorization and names no authorization server")
 	// ErrUnnamed is returned if neither the MCP server nor the caller names an authorization server.
 	ErrUnnamed = errors.New("no authorization server is named")
 	// ErrNonInteractiveOnly is returned if the authorization server offers client_credentials but no authorization endpoint.

@@ -270,7 +270,7 @@ func (f *finder) discoverLegacy(ctx context.Context) error {
 		return &Error{Stage: stageMetadata, Reason: "no document could be fetched, and not every URL answered 404", Section: "RFC 8414 §3", Attempts: f.r.Attempts}
 	}
 	if f.r.Open {
-		return &Error{Stage: stageServer, URL: f.r.URL, Reason: "the server requires no authorization and names no authorization server"}
+		return &Error{Stage: stageServer, URL: f.r.URL, Reason: ErrOpen.Error(), Err: ErrOpen}
 	}
 	f.r.Findings = append(f.r.Findings, Finding{stageMetadata, "default_endpoints", "no metadata; using /authorize, /token and /register at the origin, with PKCE", "MCP 2025-03-26 Fallbacks for Servers without Metadata Discovery"})
 	f.r.Server = ServerMetadata{Issuer: origin, AuthorizationEndpoint: origin + "/authorize", TokenEndpoint: origin + "/token",
