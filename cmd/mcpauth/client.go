@@ -44,9 +44,6 @@ func (p *program) httpClient() (*http.Client, error) {
 	if p.sharedHTTP != nil {
 		return p.sharedHTTP, nil
 	}
-	if name := httpx.BadProxy(p.getenv); name != "" {
-		return nil, &configError{message: "the variable " + name + " is not the address of a proxy", hint: "correct it, or unset it to use no proxy"}
-	}
 	o := httpx.Options{CAFile: p.global.caFile, UserAgent: "mcpauth/" + p.version}
 	if p.out.verbose && !p.out.quiet {
 		o.Trace = stderrWriter{p.out}
@@ -63,13 +60,16 @@ func (p *program) httpClient() (*http.Client, error) {
 	return hc, nil
 }
 
-// recordingTransport is a RoundTripper that records that a request was sent.
+// recordingTransport is a RoundTripper that records that a request was sent. No request is sent if the proxy of the environment is unusable.
 type recordingTransport struct {
 	http.RoundTripper
 	p *program
 }
 
 func (n recordingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if _, err := httpx.ProxyFor(r); err != nil {
+		return nil, err
+	}
 	n.p.requestSent.Store(true)
 	return n.RoundTripper.RoundTrip(r)
 }

@@ -57,6 +57,7 @@ func errorTable() []errorRow {
 		// Errors in the command line or the configuration.
 		{isA[*usageError], exitUsage, "usage", hintFrom(func(_ hintInput, e *usageError) string { return e.hint })},
 		{isA[*configError], exitUsage, "config", hintFrom(func(_ hintInput, e *configError) string { return e.hint })},
+		{isA[*httpx.ProxyError], exitUsage, "config", fixedHint("correct it, or unset it to use no proxy")},
 		{isA[*config.Error], exitUsage, "config", hintFrom(fileHint)},
 		{isAny(config.ErrUnknown), exitUsage, "usage", nil},
 		{isAny(flow.ErrOtherSettings), exitUsage, "usage", suggestLogin("leave this setting out to finish the pending login without it, or begin a login with it: ", "--print-url")},

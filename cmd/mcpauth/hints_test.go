@@ -289,6 +289,7 @@ var metElsewhere = map[string]string{
 	"flow.ErrCredential":       "the row of keystore.ErrCorrupt",
 	"flow.ErrMaybeSpent":       "kill_test.go; the row of flow.ErrGrantRejected",
 	"callback.ErrMalformed":    "the row of token.ErrMalformed",
+	"httpx.ProxyError":         "call_bad_input.txtar; the user must correct the variable",
 	"httpx.ErrTooLarge":        "the row of token.ErrMalformed",
 	"fs.PathError":             "login_machine.txtar; the message names the file",
 	"flow.StageError":          "what no other row knows",

@@ -7,10 +7,12 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode"
 )
 
 // newTransport returns a transport that verifies servers against roots, and presents cert if a server requests a certificate. If roots is
@@ -33,27 +35,52 @@ func newTransport(roots *x509.CertPool, cert Certificate) *http.Transport {
 }
 
 // ProxyFor returns the proxy of the environment for a request. Requests to this machine never use a proxy. http.ProxyFromEnvironment
-// recognizes localhost and loopback addresses, but not names such as x.localhost and "localhost.".
+// recognizes localhost and loopback addresses, but not names such as x.localhost and "localhost.". If the proxy is unusable, ProxyFor fails, also
+// for a host that NO_PROXY names.
 func ProxyFor(req *http.Request) (*url.URL, error) {
 	if Local(req.URL) {
 		return nil, nil
 	}
+	name := req.URL.Scheme + "_proxy"
+	for _, name := range []string{strings.ToUpper(name), name} {
+		value := os.Getenv(name)
+		if reason := badProxy(value); reason != "" {
+			return nil, &ProxyError{name, reason}
+		}
+		if value != "" {
+			break
+		}
+	}
 	return http.ProxyFromEnvironment(req)
 }
 
-// BadProxy returns the name of a proxy variable whose value is not the address of a proxy, or "". http.ProxyFromEnvironment ignores such a
-// value, and requests would go past the proxy.
-func BadProxy(getenv func(string) string) string {
-	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"} {
-		value := getenv(name)
-		address := value
-		if !strings.Contains(value, "://") { // host:port
-			address = "http://" + value
-		}
-		u, err := url.Parse(address)
-		if value != "" && (err != nil || u.Hostname() == "" || u.Path != "" && u.Path != "/" || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme)) {
-			return name
-		}
+// ProxyError means that a variable names a proxy in a way that mcpauth cannot use. http.ProxyFromEnvironment ignores such a value or reads
+// another host name in it, and the request would go past the proxy.
+type ProxyError struct{ Variable, Reason string }
+
+func (e *ProxyError) Error() string {
+	return "the variable " + e.Variable + " is not the address of a proxy: " + e.Reason
+}
+
+// badProxy says why the value of a variable is not the address of a proxy, without the value, which may contain a password. If it is one, or
+// empty, the result is "".
+func badProxy(value string) string {
+	address := value
+	if !strings.Contains(value, "://") { // host:port
+		address = "http://" + value
+	}
+	u, err := url.Parse(address)
+	switch {
+	case value == "":
+		return ""
+	case strings.ContainsFunc(value, unicode.IsSpace):
+		return "it contains a blank"
+	case strings.Contains(value, "@") && (err != nil || strings.Contains(u.Path+u.RawQuery+u.Fragment, "@")):
+		return "percent-encode the special characters of the user name and the password, such as %5C for a backslash"
+	case err != nil || u.Hostname() == "" || strings.HasSuffix(u.Host, ":"):
+		return "it is not HOST:PORT or a URL"
+	case !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme):
+		return "its scheme is not http, https, socks5 or socks5h"
 	}
 	return ""
 }

@@ -1,6 +1,7 @@
 package httpx
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net"
@@ -52,16 +53,32 @@ func fetch(t *testing.T, host, want string) {
 	}
 }
 
-// A proxy is a URL or host:port. Go would ignore another value and send the requests past the proxy.
-func TestBadProxy(t *testing.T) {
-	for value, bad := range map[string]bool{
-		"": false, "proxy:8080": false, "proxy": false, "u:p@proxy:1": false, "10.0.0.1:8080": false, "http://proxy": false, "https://u:p@proxy:1": false,
-		"socks5://proxy:1": false, "socks5h://[::1]:1": false,
-		"://x": true, "//host:1": true, "http:host:1": true, " ": true, "ftp://proxy": true, "http:/proxy:1": true, "http://proxy:abc": true, "http://proxy/": false,
+// A request does not go past a proxy that the environment names in a way that mcpauth cannot use. The error does not contain the value.
+func TestUnusableProxy(t *testing.T) {
+	blank, parts := "it contains a blank", "percent-encode the special characters of the user name and the password, such as %5C for a backslash"
+	scheme, form := "its scheme is not http, https, socks5 or socks5h", "it is not HOST:PORT or a URL"
+	for value, reason := range map[string]string{
+		"": "", "proxy:8080": "", "proxy": "", "u:p@proxy:1": "", "CORP%5Cu:p@proxy:1": "", "10.0.0.1:8080": "", "http://proxy": "", "https://u:p@proxy:1": "", "http://proxy/": "",
+		"socks5://proxy:1": "", "socks5h://[::1]:1": "", "http://proxy:1/proxy.pac": "", "proxy:1/x?y": "",
+		" ": blank, "proxy:1 ": blank, "u:a b@proxy": blank, "proxy:1\t": blank,
+		`CORP\u:p@proxy:1`: parts, "u:%zz@proxy": parts, "u:12/3@proxy:1": parts, "u/x@proxy:1": parts, "http://u:1?x@proxy": parts, "u:1#@proxy": parts, "a:b@c/d@proxy:1": parts,
+		"ftp://proxy": scheme, "://x": form, "http:host:1": form, "http://proxy:abc": form, "http:/proxy:1": form, "proxy:": form, "//host:1": form,
+		"http://": form, ":1": form, "http://[::1": form,
 	} {
-		got := BadProxy(func(name string) string { return map[string]string{"HTTPS_PROXY": value}[name] })
-		if (got != "") != bad {
-			t.Errorf("%q: %q", value, got)
+		for _, name := range []string{"HTTPS_PROXY", "https_proxy"} {
+			t.Setenv("HTTPS_PROXY", "")
+			t.Setenv("https_proxy", "")
+			t.Setenv(name, value)
+			want := ""
+			if reason != "" {
+				want = "the variable " + name + " is not the address of a proxy: " + reason
+			}
+			for target, want := range map[string]string{"https://x.example": want, "http://x.example": "", "https://127.0.0.1": "", "https://x.localhost": ""} {
+				_, err := ProxyFor(httptest.NewRequest(http.MethodGet, target, nil))
+				if got := fmt.Sprint(err); got != cmp.Or(want, "<nil>") {
+					t.Errorf("%s=%q for %s: %s, want %s", name, value, target, got, want)
+				}
+			}
 		}
 	}
 }
