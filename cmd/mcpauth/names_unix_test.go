@@ -173,10 +173,13 @@ func TestPastedTexts(t *testing.T) {
 	}
 }
 
-// A value of a schema is shown as it is, or as JSON in the quotes of the shell.
+// A text of a schema is shown as the user types it after =, in the quotes of the shell. A text that cannot be typed, or that names a file, and any
+// other value are shown as JSON, as the user types them after :=.
 func TestShownValue(t *testing.T) {
 	t.Setenv("PSModulePath", "")
-	for raw, want := range map[string]string{`"fast"`: "fast", `7`: "7", `"\t"`: `'"\t"'`, `" "`: `'" "'`, `""`: `'""'`, `"C:\\me"`: `'"C:\\me"'`, `"don't"`: `'"don'\''t"'`, `["a"]`: `'["a"]'`, `"$(id)"`: `'"$(id)"'`} {
+	for raw, want := range map[string]string{`"fast"`: "fast", `7`: "7", `"\t"`: `'"\t"'`, `" "`: `'" "'`, `""`: `''`, `"C:\\me"`: `'C:\me'`, `"don't"`: `'don'\''t'`, `["a"]`: `'["a"]'`,
+		`"$(id)"`: `'$(id)'`, `"created at"`: `'created at'`, `"→ up"`: `'→ up'`, `"a=b"`: `'a=b'`, `"mcpauth"`: `'mcpauth'`, `"\\d+"`: `'\d+'`, `["\\d"]`: `'["'\\'\d"]'`, `"@/etc/passwd"`: `'"@/etc/passwd"'`, `null`: "null",
+		`"\u200bx"`: `'"\u200bx"'`} {
 		if got := shownValue(json.RawMessage(raw)); got != want {
 			t.Errorf("%s: %s, want %s", raw, got, want)
 		}

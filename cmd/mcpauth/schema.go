@@ -61,20 +61,18 @@ func argumentLine(a toolargs.Property) string {
 	return shortName(a.Name, 200) + " " + cutName("("+strings.Join(words, ", ")+")", 300)
 }
 
-// shownValue returns a plain text as it is, and any other value as JSON in the quotes of the shell. JSON shows tabs and line breaks, and has no
-// backslash before an apostrophe, so that fish reads the quotes too. A value of more than 300 bytes is cut, because many arguments may refer to
-// the same large value.
+// shownValue returns a text as the user can type it after =, and any other value, or a text that cannot be typed there, as JSON. Both have the
+// quotes of the shell if they need them. A value of more than 300 bytes is cut, because many arguments may refer to the same large value.
 func shownValue(raw json.RawMessage) string {
-	cut, text := string(raw[:min(len(raw), 300)]), ""
-	switch {
-	case json.Unmarshal([]byte(cut), &text) == nil && foreignName(text) == text:
-		return text
-	case foreignName(cut) == cut:
-		return cut
-	case shellQuoting().escape != nil && len(cut) == len(raw) && isShowable(cut):
-		return "'" + strings.ReplaceAll(cut, "'", `'\''`) + "'"
+	shown, text := string(raw[:min(len(raw), 300)]), ""
+	if strings.HasPrefix(shown, `"`) && json.Unmarshal([]byte(shown), &text) == nil && isShowable(text) && !strings.HasPrefix(text, "@") { // =@ names a file
+		shown = text
 	}
-	return shortName(cut, 300)
+	q := shellQuoting()
+	if q.escape != nil && len(raw) <= 300 && isShowable(shown) && foreignName(shown) != shown {
+		return q.quote(shown)
+	}
+	return shortName(shown, 300)
 }
 
 // argumentExample returns a value that the argument allows.
