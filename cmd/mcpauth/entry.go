@@ -13,7 +13,8 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-// loadConfig loads the configuration files once. If there are none, loadConfig returns an empty File.
+// loadConfig loads the configuration files once. If there are none, loadConfig returns an empty File. With an error, it returns the entries that
+// config.Load returns.
 func (p *program) loadConfig(ctx context.Context) (*config.File, error) {
 	if p.file != nil {
 		return p.file, nil
@@ -31,7 +32,7 @@ func (p *program) loadConfig(ctx context.Context) (*config.File, error) {
 	}
 	file, err := config.Load(ctx, places)
 	if err != nil {
-		return nil, err
+		return file, err
 	}
 	for _, e := range file.Skipped() {
 		print := p.out.printDetail

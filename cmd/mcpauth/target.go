@@ -135,9 +135,14 @@ func pickProfile(t flow.Target, stored []flow.Target) (flow.Target, error) {
 // serverByName finds the configuration entry or the stored login with this name.
 func (p *program) serverByName(ctx context.Context, word string, n need) (server, error) {
 	file, err := p.loadConfig(ctx)
-	if err != nil && !n.settings && isA[*config.Error](err) { // a stored login needs no configuration, so that logout works
-		p.out.printWarning("%v", err)
-		file, err = &config.File{}, nil
+	if isA[*config.Error](err) {
+		if file == nil {
+			file = &config.File{}
+		}
+		if !n.settings || slices.Contains(file.Names(), word) { // a stored login needs no configuration, so that logout works
+			p.out.printWarning("%v", err)
+			err = nil
+		}
 	}
 	if err != nil {
 		return server{}, err
@@ -217,7 +222,7 @@ func (p *program) unknownName(ctx context.Context, word string, file *config.Fil
 		}
 	}
 	known = append(known, file.Names()...)
-	where := "among the stored logins (no configuration file was found)"
+	where := "among the stored logins (no configuration file was read)"
 	if file.Path != "" {
 		where = "among the stored logins and in " + file.Path
 	}

@@ -83,7 +83,8 @@ type Entry struct {
 }
 
 // Load reads the files of a configuration. When ctx ends, Load returns, even if a file is a pipe without a writer. The error is an *Error
-// or the error of ctx.
+// or the error of ctx. If only the project's file is the reason of an *Error, Load also returns the user's own entries, which the project's file
+// cannot override.
 func Load(ctx context.Context, places Places) (*File, error) {
 	type result struct {
 		file *File
@@ -115,7 +116,7 @@ func load(places Places) (*File, error) {
 	}
 	if places.Project != "" {
 		if project, err = readFile(places.Project, true); err != nil {
-			return nil, err
+			return own, err
 		}
 	}
 	return mergeFiles(own, project), nil
@@ -169,8 +170,8 @@ func readFile(path string, found bool) (*File, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case found && len(file.Servers) > maxProjectServers:
-		return nil, &Error{Path: path, Reason: fmt.Sprintf("%d servers, but a project's file can have at most %d", len(file.Servers), maxProjectServers)}
+	case found && len(file.Names()) > maxProjectServers:
+		return nil, &Error{Path: path, Reason: fmt.Sprintf("%d servers, but a project's file can have at most %d", len(file.Names()), maxProjectServers)}
 	}
 	sum := sha256.Sum256(data)
 	file.Sum = hex.EncodeToString(sum[:])

@@ -133,6 +133,32 @@ func TestUses(t *testing.T) {
 	}
 }
 
+// Local programs do not count as servers of a project's file. If the file cannot be read, the user's own entries are returned with the error.
+func TestProjectLimit(t *testing.T) {
+	dir := t.TempDir()
+	own, project := filepath.Join(dir, "own.json"), filepath.Join(dir, "project.json")
+	write := func(path, entry string, n int) {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, `"s%d":%s,`, i, entry)
+		}
+		if err := os.WriteFile(path, []byte(`{"mcpServers":{`+b.String()+`"last":{"url":"https://x"}}}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(own, `{"url":"https://x"}`, 1)
+	write(project, `{"command":"x"}`, 120)
+	if f, err := Load(t.Context(), Places{Own: own, Project: project}); err != nil || len(f.Servers) != 121 {
+		t.Errorf("with local programs: %v", err)
+	}
+	write(project, `{"url":"https://x"}`, 100)
+	f, err := Load(t.Context(), Places{Own: own, Project: project})
+	var e *Error
+	if !errors.As(err, &e) || !strings.HasSuffix(err.Error(), ": 101 servers, but a project's file can have at most 100") || !slices.Equal(f.Names(), []string{"last", "s0"}) || f.Path != own {
+		t.Errorf("with servers: %+v, %v", f, err)
+	}
+}
+
 // Parsing takes linear time for 20,000 servers on one line and for 20,000 servers on separate lines.
 func TestManyServers(t *testing.T) {
 	for _, between := range []string{",", ",\n"} {
