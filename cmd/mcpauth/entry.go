@@ -35,14 +35,20 @@ func (p *program) loadConfig(ctx context.Context) (*config.File, error) {
 		return file, err
 	}
 	for _, e := range file.Skipped() {
-		print := p.out.printDetail
-		if e.Odd && !e.Found {
-			print = p.out.printWarning
-		}
-		print("%s: the server %q is skipped: %s", e.Path, e.Name, e.Skipped)
+		p.out.printDetail("%s: the server %q is skipped: %s", e.Path, e.Name, e.Skipped)
 	}
 	p.file = file
 	return file, nil
+}
+
+// warnOfMistakes prints a warning for each entry of the user's own file that is skipped because of a mistake. Only a command that lists the
+// entries, or does not find one, prints them: a job that uses another server should not get them each time.
+func (p *program) warnOfMistakes(file *config.File) {
+	for _, e := range file.Skipped() {
+		if e.Odd && !e.Found {
+			p.out.printWarning("%s: the server %q is skipped: %s", e.Position(), e.Name, e.Skipped)
+		}
+	}
 }
 
 // configPlaces finds the configuration files.

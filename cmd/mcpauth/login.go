@@ -114,6 +114,7 @@ func runLoginAll(ctx context.Context, p *program, o loginOptions) error {
 	if err != nil {
 		return err
 	}
+	p.warnOfMistakes(file)
 	o.flow.IfNeeded = true
 	list, failed := []flow.Status{}, error(nil)
 	for _, name := range file.Names() {

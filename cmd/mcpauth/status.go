@@ -83,6 +83,7 @@ func (p *program) serversWithoutLogin(ctx context.Context, logins []flow.Status)
 		p.out.printWarning("%v", err)
 		file = &config.File{}
 	}
+	p.warnOfMistakes(file)
 	var list []flow.Status
 	for _, name := range file.Names() {
 		url := file.Servers[name].URL

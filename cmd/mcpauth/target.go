@@ -221,6 +221,7 @@ func (p *program) unknownName(ctx context.Context, word string, file *config.Fil
 			known = append(known, *s.Name)
 		}
 	}
+	p.warnOfMistakes(file) // the entry may be there
 	known = append(known, file.Names()...)
 	where := "among the stored logins (no configuration file was read)"
 	if file.Path != "" {

@@ -71,7 +71,7 @@ type Entry struct {
 	Headers map[string]string
 	Auth    *Auth  // nil = the entry has no `auth`; its variables are not expanded, see ExpandAuth
 	Skipped string // why the entry cannot be used; "" = the entry can be used
-	Odd     bool   // Skipped is a mistake in the file: the entry is neither disabled nor a local program
+	Odd     bool   // Skipped is a mistake in the file: the entry is not disabled, no local program, and of no type of another client
 
 	Path  string // the file that contains the entry
 	Sum   string // SHA-256 of that file in hexadecimal
@@ -80,6 +80,12 @@ type Entry struct {
 	local  bool      // the entry starts a local program
 	doc    *document // the parsed file and the offset of the entry, for the position in an error
 	offset int
+}
+
+// Position returns the file, the line and the column of the entry, for messages.
+func (e Entry) Position() string {
+	line, column := e.doc.lineAndColumn(e.offset)
+	return fmt.Sprintf("%s:%d:%d", e.Path, line, column)
 }
 
 // Load reads the files of a configuration. When ctx ends, Load returns, even if a file is a pipe without a writer. The error is an *Error

@@ -143,6 +143,10 @@ func (d *document) readEntry(name string, v hujson.Value) (Entry, error) {
 	}
 	if e.URL == "" {
 		e.Skipped, e.Odd = "it has no url", true
+		if v, ok := members["type"]; ok { // other clients have types of their own, such as sdk
+			kind, _ := d.string("type", v)
+			e.Odd = slices.Contains([]string{"http", "sse", "streamable-http", "streamableHttp"}, kind)
+		}
 		return e, nil
 	}
 	if v, ok := members["headers"]; ok {
