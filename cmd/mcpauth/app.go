@@ -167,6 +167,7 @@ func (p *program) applyGlobalFlags(*cli.Context) error {
 func (p *program) runWithLimit(cx *cli.Context, act cli.ActionFunc) error {
 	limit := p.timeLimit(cx.Command.Name)
 	p.userLine = newCommandLine(cx, cx.App.Flags, limit)
+	p.out.secrets.AddShown(p.userLine.words...)
 	p.setLimit(limit)
 	if err := noEmptyValues(cx); err != nil {
 		return err

@@ -257,6 +257,7 @@ func (p *program) mcpClient(ctx context.Context, t flow.Target, authorize *flow.
 	if stored.AssertionVariable != "" {
 		p.hideSecrets(p.getenv(stored.AssertionVariable))
 	}
+	c.LoginSecrets(t).AddShown(p.userLine.words...)
 	m := &mcpclient.Client{URL: cmp.Or(stored.Moved, t.URL), Header: t.Header, HTTP: hc, Version: p.version, CacheURL: t.URL, CacheKey: t.Profile,
 		Secrets: c.LoginSecrets(t), Trace: mcpclient.TraceFrom(p.getenv), Warn: func(s string) { p.out.printWarning("%s", s) }}
 	if t.CertFile != "" {

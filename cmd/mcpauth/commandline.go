@@ -12,6 +12,7 @@ import (
 // commandLine contains the command and the flags that the user typed. The hint for an error can repeat them.
 type commandLine struct {
 	command string
+	words   []string // the arguments
 	flags   []typedFlag
 	limit   time.Duration
 
@@ -26,7 +27,7 @@ type typedFlag struct {
 
 // newCommandLine returns the command and the flags for hints. Flags that only control the output are omitted.
 func newCommandLine(cx *cli.Context, globals []cli.Flag, limit time.Duration) commandLine {
-	t := commandLine{command: cx.Command.Name, limit: limit, idempotent: cx.Bool("idempotent")}
+	t := commandLine{command: cx.Command.Name, words: cx.Args().Slice(), limit: limit, idempotent: cx.Bool("idempotent")}
 	given := cx.FlagNames() // one call of cx.FlagNames is faster than a call of cx.IsSet for each flag
 	for i, f := range slices.Concat(cx.Command.Flags, globals) {
 		name := f.Names()[0]

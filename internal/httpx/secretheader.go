@@ -52,11 +52,14 @@ func namesSecret(name string) bool {
 	})
 }
 
-// namesIdentifier reports whether a word in the name of a header says that its value is an identifier, such as that of a tenant.
+// namesIdentifier reports whether a word in the name of a header says that its value is an identifier, such as that of a tenant. Some words count
+// only at the end of the name: X-Database is the name of a database, but X-Database-Url may contain a password.
 func namesIdentifier(name string) bool {
-	return slices.ContainsFunc(nameWords(name), func(word string) bool {
+	words := nameWords(name)
+	return slices.ContainsFunc(words, func(word string) bool {
 		return word == "id" || slices.Contains([]string{"tenant", "org", "organization", "account", "user", "workspace", "project", "team", "region"}, strings.TrimSuffix(word, "id"))
-	})
+	}) || len(words) > 0 && slices.Contains([]string{"name", "environment", "env", "stage", "cluster", "namespace", "zone", "site", "channel", "instance", "database", "schema",
+		"catalog", "warehouse", "locale", "version", "customer"}, strings.TrimSuffix(words[len(words)-1], "id"))
 }
 
 // nameWords returns the words of a name in lower case. A new word begins after '-' or '_', and at a capital after a small letter.

@@ -25,6 +25,7 @@ type Secrets struct {
 	credentials []*secret          // oldest first
 	values      map[string]*secret // values of the user
 	typed       map[string]bool    // texts that the user typed, in lower case; a secret in them does not count
+	shown       []string           // see AddShown; in lower case
 
 	finders map[use]*finder // results of finder; nil: a secret has changed since the last call
 }
@@ -196,6 +197,22 @@ func (s *Secrets) AddTyped(texts ...string) {
 	s.credentials = slices.DeleteFunc(s.credentials, func(c *secret) bool { return s.isTyped(c.text) })
 }
 
+// AddShown adds the arguments of the user's command, such as name=value. A message may show a value of the user that they contain, unless its
+// origin is ofSecretHeader. Credentials, and texts that are stored or used, are not affected.
+func (s *Secrets) AddShown(texts ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shown, s.finders = nil, nil
+	for _, text := range texts {
+		s.shown = append(s.shown, lowerCase(text))
+	}
+}
+
+// isShown reports whether a message may show a value of the user.
+func (s *Secrets) isShown(v *secret) bool {
+	return (v.origin == ofUser || v.origin == identifier) && slices.ContainsFunc(s.shown, func(t string) bool { return strings.Contains(t, lowerCase(v.text)) })
+}
+
 func (s *Secrets) isTyped(text string) bool {
 	text = lowerCase(text)
 	for t := range s.typed {
@@ -282,7 +299,9 @@ func (s *Secrets) newFinder(u use) *finder {
 		f.parts = newPartSet(whole) // only parts of credentials, because a part of a value may be ordinary text
 	}
 	for _, v := range s.values {
-		add(v)
+		if u == inResponse || u == inFile || !s.isShown(v) {
+			add(v)
+		}
 	}
 	f.whole, f.begins = newFormIndex(whole), newFormIndex(begins)
 	return f

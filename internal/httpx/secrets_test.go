@@ -630,6 +630,9 @@ func TestWhichHeadersAreSecrets(t *testing.T) {
 		{"X-Orgid", "acme-corporation-of-x", false, true}, {"X-Request-Id", "acme-corporation-of-x", false, true}, {"X-Video", "acme-corporation-of-1", true, false},
 		{"X-Custom", "acme-corp-1", false, false}, {"X-Custom", "acme-corporation-of-1", true, false}, {"X-MCP-Tools", "get_file_contents", false, true}, {"X-Custom", id, false, true},
 		{"X-Okta-Domain", "dev-12345678.okta.com", false, true}, {"X-Target", "https://mcp.example/a/b", false, true}, {"X-Target", "https://mcp.example/?k=canary-1", true, false},
+		{"X-Environment", "production-blue-2026", false, true}, {"X-Env-Name", "production-blue-2026", false, true}, {"X-Cluster", "cluster-eu-west-1-blue", false, true},
+		{"X-Stage-Id", "acme-workspace-42-main", false, true}, {"X-Client-Version", "release-2026.11.28-rc1", false, true}, {"X-Client", "acme-corporation-of-1", true, false},
+		{"X-Stage-Token", "production-blue-2026", true, false}, {"X-Database-Url", "postgres://u:hunter2@db.example/x", true, false}, {"X-Environment-Pin", "production-blue-2026", true, false},
 		{"From", "alice.longname@example.com", false, true}, {"X-Response-Format", "application/json", false, true}, {"X-Custom", "eyJhbGciOi.eyJzdWIi.c2lnbmF0", true, false},
 	} {
 		var k Secrets
@@ -637,6 +640,33 @@ func TestWhichHeadersAreSecrets(t *testing.T) {
 		if text := "x " + tt.value; k.Holds(text) != tt.secret || k.MayStore(text) != tt.kept {
 			t.Errorf("%s: %s: secret %v, kept %v", tt.name, tt.value, k.Holds(text), k.MayStore(text))
 		}
+	}
+}
+
+// A message shows a text of the user's command, unless it is a credential or the value of a header that is secret by its name. It is not stored.
+func TestShownTexts(t *testing.T) {
+	var k Secrets
+	k.AddValues("variable-blue-2026", "https://h.example/acme-0123456789")
+	k.AddHeader("X-Custom", "production-blue-2026")
+	k.AddHeader("X-Api-Key", "canary-key-0123456789")
+	k.Learn("canary-token-0123456789")
+	const text = "no VARIABLE-blue-2026, production-blue-2026, https://h.example/acme-0123456789, canary-key-0123456789 or canary-token-0123456789"
+	if got := k.Clean(text); got != "no [redacted], [redacted], https://h.example/acme-0123456789, [redacted] or [redacted]" {
+		t.Error(got)
+	}
+	k.AddShown("how=production-blue-2026", "key=canary-key-0123456789", "canary-token-0123456789", "variable-BLUE-2026", "https://h.example/acme-0123456789/x")
+	want := "no VARIABLE-blue-2026, production-blue-2026, https://h.example/acme-0123456789, [redacted] or [redacted]"
+	if got := k.Clean(text); got != want {
+		t.Error(got)
+	}
+	if got := k.MaskValues(text); got != want {
+		t.Error(got)
+	}
+	if got := k.MaskIssued(text); got != want {
+		t.Error(got)
+	}
+	if !k.Holds("production-blue-2026") || k.MayStore("production-blue-2026") {
+		t.Error("a header of the user may be stored")
 	}
 }
 
