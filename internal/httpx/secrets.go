@@ -65,20 +65,25 @@ const (
 // The method counts reports whether a secret counts in a text. A value of the user has at least minToken bytes.
 func (s *secret) counts(u use) bool {
 	long := len(s.text) >= longValue
-	if u == lastCheck && (!strings.ContainsAny(s.text, "0123456789") || strings.ContainsFunc(s.text, IsBlank)) {
-		return false
-	}
 	switch s.origin {
 	case ofUser:
 		return long || u == inFile
 	case ofSecretHeader:
-		return long || u == inMessage || u == inFile || u == lastCheck || u == inResponse && !isWord(s.text)
+		return long || u == inMessage || u == inFile || (u == inResponse || u == lastCheck) && !isWord(s.text)
 	case identifier:
 		return long && u == ownText
 	case ofIdentifierHeader:
 		return false
 	}
+	if u == lastCheck {
+		return isRandom(s.text)
+	}
 	return u == inMessage || len(s.text) >= minToken && (long || u == ownText || !isSmall(s.text)) // a word such as development may be part of a URL
+}
+
+// isRandom reports whether a text that a server chose is no word, URL or host name in a text of the program.
+func isRandom(s string) bool {
+	return len(s) >= longValue && strings.ContainsAny(s, "0123456789") && !strings.ContainsAny(s, " :%") && (len(s) >= 64 || !strings.ContainsAny(s, "./"))
 }
 
 // Learn adds credentials.
@@ -287,9 +292,13 @@ func (s *Secrets) newFinder(u use) *finder {
 		if !c.counts(u) {
 			return
 		}
-		whole = append(whole, c.inLowerCase()...)
+		forms := c.inLowerCase()
+		if u == lastCheck { // a server can issue the encoded form of a word
+			forms = slices.DeleteFunc(slices.Clone(forms), func(form string) bool { return len(c.text) >= longValue && !isRandom(form) })
+		}
+		whole = append(whole, forms...)
 		if (u == inMessage || u == ownText || u == lastCheck) && c.origin != identifier && !strings.Contains(c.text, "://") { // the beginning of a URL or UUID may be ordinary text
-			begins = append(begins, c.inLowerCase()...)
+			begins = append(begins, forms...)
 		}
 	}
 	for _, c := range s.credentials {

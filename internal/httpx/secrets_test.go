@@ -559,6 +559,19 @@ func TestMaskingKeepsOurWords(t *testing.T) {
 	}
 }
 
+// A server chooses its tokens. MaskIssued masks no word, URL or host name that a form of a token contains.
+func TestIssuedWordsAreNotMasked(t *testing.T) {
+	const line = "warning: this page https://evil2.example is elsewhere (mcp.example2.com:8443); finish it: mcpauth login https://a1.example/mcp --name n1"
+	var s Secrets
+	s.Learn("%77arning", "%6dcpauth", "http%73://evil2.example", "https://evil2.example", "mcp.example2.com:8443", "mcp.example2.com%3A8443", "a1.example/mcp", "warning0123456789", base64.StdEncoding.EncodeToString([]byte("finish it: mcpauth login")))
+	if got := s.MaskIssued(line); got != line {
+		t.Errorf("the line became %q", got)
+	}
+	if got := s.MaskIssued("is warning0123456789"); got != "is [redacted]" {
+		t.Errorf("got %q", got)
+	}
+}
+
 // What a server issues never changes what the program itself writes, and not the texts of another login.
 func TestServersChooseNoSecrets(t *testing.T) {
 	const line = `warning: the authorization server was "https://as.example.com/x", and is now "https://as2.example.com" (127.0.0.1:18501)`
@@ -709,7 +722,7 @@ func TestWhereASecretCounts(t *testing.T) {
 		{"a credential", learn, "0123456789abcdef", "message response file own issued"},
 		{"a credential with a blank", learn, "0123456789 abcdef", "message response file own"},
 		{"a credential without a digit", learn, "authorization-code", "message response file own"},
-		{"a short credential", learn, "12345678", "message response file own issued"},
+		{"a short credential", learn, "12345678", "message response file own"},
 		{"a credential that is a word", learn, "development", "message own"},
 		{"a very short credential", learn, "1234", "message"},
 		{"a value", value, "0123456789abcdef", "message response file own issued"},

@@ -44,12 +44,15 @@ func (c *Client) IsCredential(text string) bool {
 	return false
 }
 
-// MaskIssued applies Secrets.MaskIssued for each login that c has used.
+// MaskIssued applies Secrets.MaskIssued for the login that c has used. If c has used several logins, MaskIssued changes nothing, because the server
+// of one login must not change a message about another.
 func (c *Client) MaskIssued(text string) string {
 	c.secretsMu.Lock()
 	defer c.secretsMu.Unlock()
-	for _, s := range c.secretsOf {
-		text = s.MaskIssued(text)
+	if len(c.secretsOf) == 1 {
+		for _, s := range c.secretsOf {
+			return s.MaskIssued(text)
+		}
 	}
 	return text
 }
