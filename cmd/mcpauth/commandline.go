@@ -62,8 +62,11 @@ func withoutLiteral(header string) string {
 	case strings.HasPrefix(value, "@") || strings.HasPrefix(value, "$"):
 		return header
 	}
-	return name + ": VALUE"
+	return name + ": " + placeholderValue
 }
+
+// placeholderValue stands for the value of a header in hints.
+const placeholderValue = "VALUE"
 
 // flagValues returns the values of a flag as the user typed them. If a boolean flag is set, its value is "".
 func flagValues(cx *cli.Context, f cli.Flag) []string {

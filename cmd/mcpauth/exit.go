@@ -279,10 +279,10 @@ func (o *output) writeError(code, message, hint string, exit int) {
 	o.printLine(`{"error":` + string(o.errorJSON(code, message, hint, exit)) + `}`)
 }
 
-// withoutSecret returns the hint, or "" if the hint contains a secret. A hint is not masked, because the user may paste it.
+// withoutSecret returns the hint, or a text in its place if the hint contains a secret. A hint is not masked, because the user may paste it.
 func (o *output) withoutSecret(hint string) string {
 	if o.mask(hint) != hint {
-		return ""
+		return "not shown, because it would contain a secret"
 	}
 	return hint
 }

@@ -49,6 +49,8 @@ func (p *program) headerValue(name, value string) (string, error) {
 	switch {
 	case !httpx.IsToken(name):
 		return "", usage("--header: " + errHeaderName.Error())
+	case value == placeholderValue:
+		return "", usage(fmt.Sprintf("--header %s: %s stands for the value that you gave in an earlier command", removeControls(name), value))
 	case strings.HasPrefix(value, "@"):
 		data, err := httpx.ReadNamed(value[1:], maxSecret)
 		if err != nil {

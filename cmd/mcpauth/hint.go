@@ -289,8 +289,8 @@ func strictHint(a hintInput) string {
 // certificateHint is the hint for a server that requires a client certificate, or refuses the one that it got.
 func certificateHint(a hintInput) string {
 	if a.hasFlag("--cert") && !a.hasFlag("--issuer") {
-		return "mcpauth presents the certificate only at URLs that belong to the server or to an issuer that you name; if you know that the URL in the message belongs to the authorization server, name this server: " +
-			a.loginLine("--issuer", "URL") + "; or give another certificate"
+		return "mcpauth presents the certificate only at URLs that belong to the server or to an issuer that you name; if you know that the URL in the message belongs to the authorization server, name the issuer of this server: " +
+			a.loginLine("--issuer", "ISSUER") + "; or give another certificate"
 	}
 	return "if the server requires a client certificate: " + a.loginLine("--cert", "FILE", "--key", "FILE")
 }

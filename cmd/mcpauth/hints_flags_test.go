@@ -32,7 +32,7 @@ func TestHintKeepsFlags(t *testing.T) {
 		{"no resource parameter", discovery.ErrPKCE, []string{"--no-resource"}, "mcpauth login s --no-resource --assume-pkce-s256"},
 		{"unknown scopes", &flow.ScopeError{}, []string{"--name m"}, "mcpauth login s --name m --scope SCOPE"},
 		{"a client certificate that a URL did not get", &net.OpError{Op: "remote error", Err: errors.New("tls: certificate required")}, []string{"--cacert ca.pem", "--cert 'my cert.pem'", "--key k.pem"},
-			"mcpauth login s --cacert ca.pem --cert 'my cert.pem' --key k.pem --issuer URL; or give another certificate"},
+			"mcpauth login s --cacert ca.pem --cert 'my cert.pem' --key k.pem --issuer ISSUER; or give another certificate"},
 		{"a client certificate that the named issuer refuses", &net.OpError{Op: "remote error", Err: errors.New("tls: bad certificate")}, []string{"--cert c.pem", "--key k.pem", "--issuer https://as.example"},
 			"mcpauth login s --issuer https://as.example --cert FILE --key FILE"},
 	} {

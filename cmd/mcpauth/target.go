@@ -80,7 +80,7 @@ func (p *program) resolveServer(ctx context.Context, word string, n need) (s ser
 func (p *program) applyGlobals(t *flow.Target) (err error) {
 	t.CertFile, t.CertKeyFile = p.global.certFile, p.global.certKeyFile
 	t.Header, err = p.mergeHeaders(t.Header)
-	p.out.secrets.AddTyped(t.URL)
+	p.out.secrets.AddTyped(t.URL, t.Profile)
 	return err
 }
 

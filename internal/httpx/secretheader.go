@@ -44,9 +44,13 @@ func requestSecrets(h http.Header) []string {
 }
 
 // namesSecret reports whether a word in the name of a header or parameter says that the value is a secret. The words may be joined, as in
-// X-Apikey, because net/http changes the case of names.
+// X-Apikey, because net/http changes the case of names. The last word may say that the value is public, as in X-Auth-User.
 func namesSecret(name string) bool {
-	return slices.ContainsFunc(nameWords(name), func(word string) bool {
+	words := nameWords(name)
+	if len(words) > 0 && slices.Contains([]string{"user", "email", "type", "provider", "tenant", "org", "region", "version"}, words[len(words)-1]) {
+		return false
+	}
+	return slices.ContainsFunc(words, func(word string) bool {
 		return slices.ContainsFunc([]string{"token", "key", "secret", "auth", "authorization", "password", "passwd", "pwd", "pass", "passphrase", "session", "credential", "cookie", "jwt", "bearer",
 			"signature"}, func(end string) bool { return strings.HasSuffix(word, end) || strings.HasSuffix(word, end+"s") })
 	})

@@ -23,7 +23,7 @@ func (c *Client) LoginSecrets(t Target) *httpx.Secrets {
 		}
 		c.secretsOf[t.key()] = s
 	}
-	t.Settings.addTo(s, t.URL)
+	t.Settings.addTo(s, t.URL, t.Profile)
 	for name, values := range t.Header {
 		for _, value := range values {
 			s.AddHeader(name, value)

@@ -122,3 +122,15 @@ func TestErrorsAboutTokensAreClean(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// The user's secret equals the name of the login, as in a local Keycloak. Messages show the name.
+func TestNameOfALoginIsNoSecret(t *testing.T) {
+	c := &Client{}
+	target := Target{URL: "https://mcp.example/mcp", Profile: "notes-production-1", Settings: Settings{ClientSecret: "notes-production-1"}, Header: http.Header{"Cookie": {"env=notes-production-1"}}}
+	if got := c.LoginSecrets(target).Clean("logged in to notes-production-1"); got != "logged in to notes-production-1" {
+		t.Error(got)
+	}
+	if got := c.MaskIssued("logged in to notes-production-1"); got != "logged in to notes-production-1" {
+		t.Error(got)
+	}
+}
