@@ -46,11 +46,7 @@ func requestSecrets(h http.Header) []string {
 // namesSecret reports whether a word in the name of a header or parameter says that the value is a secret. The words may be joined, as in
 // X-Apikey, because net/http changes the case of names. The last word may say that the value is public, as in X-Auth-User.
 func namesSecret(name string) bool {
-	words := nameWords(name)
-	if len(words) > 0 && slices.Contains([]string{"user", "email", "type", "provider", "tenant", "org", "region", "version"}, words[len(words)-1]) {
-		return false
-	}
-	return slices.ContainsFunc(words, func(word string) bool {
+	return !endsPublic(name) && slices.ContainsFunc(nameWords(name), func(word string) bool {
 		return slices.ContainsFunc([]string{"token", "key", "secret", "auth", "authorization", "password", "passwd", "pwd", "pass", "passphrase", "session", "credential", "cookie", "jwt", "bearer",
 			"signature"}, func(end string) bool { return strings.HasSuffix(word, end) || strings.HasSuffix(word, end+"s") })
 	})
@@ -60,10 +56,16 @@ func namesSecret(name string) bool {
 // only at the end of the name: X-Database is the name of a database, but X-Database-Url may contain a password.
 func namesIdentifier(name string) bool {
 	words := nameWords(name)
-	return slices.ContainsFunc(words, func(word string) bool {
+	return endsPublic(name) || slices.ContainsFunc(words, func(word string) bool {
 		return word == "id" || slices.Contains([]string{"tenant", "org", "organization", "account", "user", "workspace", "project", "team", "region"}, strings.TrimSuffix(word, "id"))
 	}) || len(words) > 0 && slices.Contains([]string{"name", "environment", "env", "stage", "cluster", "namespace", "zone", "site", "channel", "instance", "database", "schema",
-		"catalog", "warehouse", "locale", "version", "customer"}, strings.TrimSuffix(words[len(words)-1], "id"))
+		"catalog", "warehouse", "locale", "customer"}, strings.TrimSuffix(words[len(words)-1], "id"))
+}
+
+// endsPublic reports whether the last word in the name of a header says that its value is public, whatever the other words are.
+func endsPublic(name string) bool {
+	words := nameWords(name)
+	return len(words) > 0 && slices.Contains([]string{"user", "email", "type", "provider", "tenant", "org", "region", "version"}, words[len(words)-1])
 }
 
 // nameWords returns the words of a name in lower case. A new word begins after '-' or '_', and at a capital after a small letter.

@@ -645,7 +645,7 @@ func TestWhichHeadersAreSecrets(t *testing.T) {
 		{"X-Okta-Domain", "dev-12345678.okta.com", false, true}, {"X-Target", "https://mcp.example/a/b", false, true}, {"X-Target", "https://mcp.example/?k=canary-1", true, false},
 		{"X-Environment", "production-blue-2026", false, true}, {"X-Env-Name", "production-blue-2026", false, true}, {"X-Cluster", "cluster-eu-west-1-blue", false, true},
 		{"X-Stage-Id", "acme-workspace-42-main", false, true}, {"X-Client-Version", "release-2026.11.28-rc1", false, true}, {"X-Client", "acme-corporation-of-1", true, false},
-		{"X-Auth-User", "deploy-bot-1", false, true}, {"X-Auth-Request-Email", "alice.longname@example.com", false, true}, {"X-User-Auth", "deploy-bot-1", true, false},
+		{"X-Auth-User", "deploy-bot-1", false, true}, {"X-Auth-Request-Email", "alice.longname@example.com", false, true}, {"X-User-Auth", "deploy-bot-1", true, false}, {"X-Token-Type", "acme-corporation-of-1", false, true},
 		{"X-Stage-Token", "production-blue-2026", true, false}, {"X-Database-Url", "postgres://u:hunter2@db.example/x", true, false}, {"X-Environment-Pin", "production-blue-2026", true, false},
 		{"From", "alice.longname@example.com", false, true}, {"X-Response-Format", "application/json", false, true}, {"X-Custom", "eyJhbGciOi.eyJzdWIi.c2lnbmF0", true, false},
 	} {
