@@ -211,13 +211,23 @@ func decodeJSON(text string) (plain string, length int) {
 	if i := strings.IndexByte(`"\/abfnrtv`, text[1]); i >= 0 {
 		return "\"\\/\a\b\f\n\r\t\v"[i : i+1], 2
 	}
-	digits := map[byte]int{'x': 2, 'u': 4, 'U': 8}[text[1]]
-	r := hexRune(text[2:], digits)
-	if second := text[min(len(text), 6):]; utf16.IsSurrogate(r) && strings.HasPrefix(second, `\u`) {
-		return string(utf16.DecodeRune(r, hexRune(second[2:], digits))), 12
+	digits := 0
+	switch text[1] {
+	case 'x':
+		digits = 2
+	case 'u':
+		digits = 4
+	case 'U':
+		digits = 8
 	}
+	r := hexRune(text[2:], digits)
 	if r < 0 {
 		return "", 0
+	}
+	if second, ok := strings.CutPrefix(text[2+digits:], `\u`); ok && digits == 4 {
+		if pair := utf16.DecodeRune(r, hexRune(second, digits)); pair != utf8.RuneError {
+			return string(pair), 12
+		}
 	}
 	return string(r), 2 + digits
 }

@@ -142,6 +142,8 @@ func FuzzMask(f *testing.F) {
 	const secret = "canary-Vb5uJ9pLd3Wy"
 	f.Add("'x:%27;%63anary-Vb5uJ9pLd3Wy;%27'")
 	f.Add("&#99;anary\u200b-Vb5uJ9pLd3Wy \\u0063anary-Vb5uJ9pLd3Wy \\\\u0063anary-Vb5uJ9pLd3Wy")
+	f.Add(`a\ud83d\u12`)
+	f.Add(`\ud83d\ude00\ud83d\u00zzzz\ud83d\ud83d\ude00\U0001f60`)
 	f.Add("%c3%a9&ampcanary-Vb5uJ9pLd3Wy…&notin;\\c\\anary-Vb5uJ9pLd3Wy")
 	f.Fuzz(func(t *testing.T, text string) {
 		text = strings.ReplaceAll(strings.ToValidUTF8(text, "?"), "�", "?") // a span may end within a character
