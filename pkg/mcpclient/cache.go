@@ -128,7 +128,7 @@ func decodeCache(data []byte, url string, now time.Time) *cacheEntry {
 	list := &toolList{received: h.Received, ttl: time.Duration(min(h.TTL, maxTTL.Milliseconds())) * time.Millisecond}
 	for name, size := range jsonscan.Members(sizes) {
 		n, err := strconv.Atoi(string(size))
-		if err != nil || n < 0 || n > len(rest) {
+		if err != nil || n < 1 || n > len(rest) {
 			return m
 		}
 		list.names, list.defs = append(list.names, name), append(list.defs, rest[:n:n])

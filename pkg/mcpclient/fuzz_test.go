@@ -35,6 +35,7 @@ func FuzzCache(f *testing.F) {
 	good := encodeCache(&cacheEntry{era: eraModern, version: "2026-07-28", eraTime: now, list: &toolList{names: []string{"a"}, defs: []json.RawMessage{[]byte(`{"name":"a"}`)}, received: now, ttl: time.Minute}}, "u")
 	f.Add(good)
 	f.Add(bytes.Replace(good, []byte(`{"a":12}`), []byte(`{"a":99}`), 1))
+	f.Add([]byte(`{"format":3,"url":"u","era":"modern"}` + "\n" + `{"a":0}`)) // a definition without bytes is no JSON
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m := decodeCache(data, "u", now)
 		again := decodeCache(encodeCache(m, "u"), "u", now)
