@@ -203,6 +203,18 @@ func TestLinksOfOthers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	link := filepath.Join(theirs, "cfg") // in a folder like /tmp, whose owner can replace the link
+	if err := errors.Join(os.Symlink(file, link), os.Symlink(link, filepath.Join(folder, ".mcp.json")), os.Chmod(theirs, 0o777|os.ModeSticky)); err != nil {
+		t.Fatal(err)
+	}
+	for owner, want := range map[int]string{0: "", 4242: theirs + " belongs to user 4242"} {
+		if err := os.Chown(theirs, owner, owner); err != nil {
+			t.Fatal(err)
+		}
+		if got := Foreign(filepath.Join(folder, ".mcp.json")); want == "" && got != "" || !strings.Contains(got, want) {
+			t.Errorf("a folder like /tmp of user %d: %q", owner, got)
+		}
+	}
 	if err := os.Symlink("loop", filepath.Join(folder, "loop")); err != nil || Foreign(filepath.Join(folder, "loop")) == "" {
 		t.Errorf("a loop of links: %v", err)
 	}

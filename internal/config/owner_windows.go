@@ -7,6 +7,8 @@ func Foreign(string) string { return "" }
 
 func foreign(string, fs.FileInfo) string { return "" }
 
+func otherOwner(fs.FileInfo) string { return "" }
+
 // Exposed always returns "", for the same reason.
 func Exposed(string) string { return "" }
 

@@ -94,8 +94,8 @@ func ownLink(part string, info fs.FileInfo) error {
 		return nil
 	}
 	folder, err := os.Lstat(filepath.Dir(part))
-	if sticky := err == nil && folder.Mode()&fs.ModeSticky != 0; sticky && foreign(part, info) == "" {
-		return nil // in a folder like /tmp, only its owner can replace a link
+	if sticky := err == nil && folder.Mode()&fs.ModeSticky != 0; sticky && otherOwner(folder) == "" && foreign(part, info) == "" {
+		return nil // in a folder like /tmp, only the owners of the link and the folder can replace a link
 	}
 	return checkOwners(part)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"mcpauth/internal/jsonscan"
 	"mcpauth/internal/mcphttp"
@@ -51,10 +52,14 @@ func (c *conversation) addQuestion(s *mcphttp.Session, m mcphttp.Message) mcphtt
 	return m
 }
 
-// plainID returns an id without quotes and escapes. A program may write a string with other escapes than the server, or a number as a string.
+// plainID returns an id without quotes and escapes. A program may write a string with other escapes than the server, a number as a string, or
+// 1.0 as 1.
 func plainID(id json.RawMessage) string {
 	if jsonscan.Type(id) == "string" {
 		return jsonscan.Unquote(id)
+	}
+	if n, err := strconv.ParseFloat(string(id), 64); err == nil && bytes.ContainsAny(id, ".eE") {
+		return strconv.FormatFloat(n, 'f', -1, 64)
 	}
 	return string(id)
 }

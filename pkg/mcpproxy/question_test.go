@@ -107,6 +107,8 @@ func TestIDsOfQuestions(t *testing.T) {
 		{[]string{`1`, `"1"`}, `"1"`, `"1"`},
 		{[]string{`"1"`, `1`}, `1`, `1`},
 		{[]string{`1`}, `"1"`, `1`},
+		{[]string{`1.0`}, `1`, `1.0`},
+		{[]string{`12e2`}, `"1200"`, `12e2`},
 		{[]string{`"a\/b"`}, `"a/b"`, `"a\/b"`},
 		{[]string{`1`}, `2`, ""},
 		{[]string{`""`}, `null`, ""},
