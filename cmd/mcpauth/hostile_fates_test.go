@@ -391,6 +391,7 @@ func fates() map[string]fate {
 		"terminal/prompt-hint":          {args: []string{"prompts", "SERVER"}, good: true, shows: quotedHint},
 		"terminal/prompt-argument-hint": {args: []string{"prompts", "SERVER", "review"}, good: true, shows: quotedHint},
 		"terminal/resource-hint":        {args: []string{"resources", "SERVER"}, good: true, shows: quotedHint},
+		"terminal/resource-name-hint":   {args: []string{"resources", "SERVER"}, good: true, shows: quotedHint},
 		"terminal/tool-flag":            {args: []string{"tools", "SERVER"}, good: true, says: omitted, shows: "echo"},
 		"terminal/tool-flag-json":       {args: []string{"tools", "SERVER", "--json"}, good: true, says: omitted, shows: `"echo"`},
 		"terminal/tool-flag-near":       {exit: exitTool, says: "hint: mcpauth tools .* lists the tools", args: []string{"call", "SERVER", "header=X-Key:@id_rsa"}, good: true},

@@ -312,6 +312,30 @@ func TestProjectIsALink(t *testing.T) {
 	}
 }
 
+// A link has replaced a folder above a trusted file. trust --list does not follow it, and trust --revoke takes the path that trust --list shows.
+func TestTrustedFolderBecomesALink(t *testing.T) {
+	t.Parallel()
+	u := newUser(t)
+	folder := filepath.Join(u.home, "p", "sub")
+	file := filepath.Join(folder, ".mcp.json")
+	if err := errors.Join(os.MkdirAll(folder, 0o755), os.WriteFile(file, []byte("{}"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	u.must(t, exitDone, "trust", file)
+	if err := errors.Join(os.Rename(folder, filepath.Join(u.home, "p", "new")), os.Symlink("new", folder)); err != nil {
+		t.Fatal(err)
+	}
+	u.must(t, exitDone, "trust", "--list")
+	if s := u.stdout.String(); !strings.Contains(s, "p/sub/.mcp.json  unreadable") {
+		t.Error(s)
+	}
+	u.must(t, exitDone, "trust", "--revoke", file)
+	u.must(t, exitDone, "trust", "--list")
+	if s := u.stderr.String(); !strings.Contains(s, "no project file is trusted") {
+		t.Error(s)
+	}
+}
+
 // A trusted file has become a pipe. trust --list does not wait for a writer, and shows the state of the other files.
 func TestTrustedFileBecomesAPipe(t *testing.T) {
 	t.Parallel()

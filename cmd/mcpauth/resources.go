@@ -28,7 +28,7 @@ func runResources(ctx context.Context, p *program, word string) error {
 			return err
 		}
 		rows := convert(list.Resources, func(r mcpclient.Resource) []string {
-			return []string{r.URI, httpx.Text(r.MIMEType, 60), firstLine(r.Description, r.Title, r.Name)}
+			return []string{r.URI, httpx.Text(r.MIMEType, 60), firstLine(r.Description, r.Title, foreignName(r.Name))}
 		})
 		return p.out.writeList(list.Raw, "resources", []string{"URI", "TYPE", "DESCRIPTION"}, rows)
 	})

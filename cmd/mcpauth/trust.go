@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -179,7 +180,9 @@ func (p *program) listTrusted(ctx context.Context) error {
 	rows, cells := []row{}, [][]string{}
 	for _, f := range known {
 		state := "trusted"
-		if file, err := config.Load(ctx, config.Places{Project: f.Path}); ctx.Err() != nil {
+		if real, _ := p.resolveProject(f.Path); real != f.Path { // a link of the project or of another user
+			state = "unreadable"
+		} else if file, err := config.Load(ctx, config.Places{Project: f.Path}); ctx.Err() != nil {
 			return ctx.Err()
 		} else if err != nil {
 			state = "unreadable"
@@ -202,25 +205,31 @@ func (p *program) listTrusted(ctx context.Context) error {
 
 // revokeTrust ends the trust in a file. The file itself may have been deleted or replaced.
 func (p *program) revokeTrust(ctx context.Context, name string) error {
+	var err error
 	if name == "" {
-		var err error
 		if name, err = p.nearestProjectFile(); err != nil {
 			return err
 		}
+	}
+	name, err = filepath.Abs(name)
+	if err != nil {
+		return err
 	}
 	path, _ := p.resolveProject(name)
 	if path == "" { // the trusted file is gone, a link has replaced it, or another user can change it
 		path = filepath.Join(realPath(filepath.Dir(name)), filepath.Base(name))
 	}
-	was, err := p.replaceTrusted(ctx, path)
-	switch {
-	case err != nil:
-		return err
-	case was:
-		p.out.printNote("%s is no longer trusted", path)
-	default:
-		p.out.printNote("%s was not trusted", path)
+	for _, path := range slices.Compact([]string{path, name}) { // a link may have replaced a folder of the path that --list shows
+		was, err := p.replaceTrusted(ctx, path)
+		if err != nil {
+			return err
+		}
+		if was {
+			p.out.printNote("%s is no longer trusted", path)
+			return nil
+		}
 	}
+	p.out.printNote("%s was not trusted", path)
 	return nil
 }
 

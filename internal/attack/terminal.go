@@ -78,6 +78,7 @@ func terminal() []Attack {
 		named("prompt-hint", "the name of a prompt", `"name":"review"`, `"name":"NAME"`),
 		named("prompt-argument-hint", "the name of a prompt's argument", `"name":"text"`, `"name":"NAME"`),
 		named("resource-hint", "the URI of a resource", `"uri":"`, `"uri":"NAME`),
+		named("resource-name-hint", "the name of a resource without a description", `"description":"A short text.","mimeType":"text/plain","name":"note","title":"A note"`, `"name":"NAME"`),
 		flag("tool-flag", "the name of a tool", `"name":"add"`),
 		flag("tool-flag-json", "the name of a tool in the JSON that a script reads", `"name":"add"`),
 		flag("tool-flag-near", "the name of a tool that is similar to a mistyped name", `"name":"add"`),

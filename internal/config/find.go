@@ -53,10 +53,17 @@ func Find(flag, dir, home string, getenv func(string) string) (Places, error) {
 	}
 	for _, folder := range ownFolders(runtime.GOOS, home, getenv) {
 		path := filepath.Join(folder, "mcpauth", "config.json")
+		if whose := NotRoots(folder); whose != "" {
+			if _, err := walkPath(path, anyPart, noLink); !errors.Is(err, fs.ErrNotExist) { // a link is not followed
+				p.Ignored = append(p.Ignored, Error{Path: path, Reason: couldHaveWritten + whose + ", and mcpauth runs as root"})
+				return p, nil
+			}
+			continue
+		}
 		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) && !isBelowDeadLink(path) {
 			continue
 		}
-		return p.withOwn(folder, path)
+		return p.withOwn(path)
 	}
 	return p, nil
 }
@@ -73,13 +80,7 @@ func (p *Places) look(path, home string) {
 
 // withOwn adds the user's own file. If the file exists but cannot be used, a project's file could take the names of its servers, so that
 // withOwn returns an error if there is a project's file.
-func (p Places) withOwn(folder, path string) (Places, error) {
-	if whose := NotRoots(folder); whose != "" {
-		if isFile(path) {
-			p.Ignored = append(p.Ignored, Error{Path: path, Reason: couldHaveWritten + whose + ", and mcpauth runs as root"})
-		}
-		return p, nil
-	}
+func (p Places) withOwn(path string) (Places, error) {
 	reason := Foreign(path)
 	switch {
 	case !isFile(path):

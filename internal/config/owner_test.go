@@ -149,6 +149,35 @@ func TestLinkOfAnotherUserIsNotFollowed(t *testing.T) {
 	check("a folder like /tmp", root+" may be written by everybody")
 }
 
+// If HOME belongs to another user, root's search does not follow a link in it.
+func TestRootFollowsNoLinkInHome(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Log("only root can give a folder to another user")
+		return
+	}
+	home, folder := t.TempDir(), t.TempDir()
+	own := filepath.Join(home, ".config", "mcpauth")
+	err := errors.Join(os.MkdirAll(own, 0o755), os.WriteFile(filepath.Join(own, "config.json"), []byte("{}"), 0o600), os.Lchown(home, 4242, 4242))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err := Find("", folder, home, env(nil)); err != nil || len(p.Ignored) != 1 || p.Own != "" {
+		t.Errorf("%+v, %v", p, err)
+	}
+	if err := errors.Join(os.RemoveAll(own), os.Symlink(filepath.Join(folder, "missing"), own)); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := Find("", folder, home, env(nil)); err != nil || len(p.Ignored) != 1 || p.Own != "" {
+		t.Errorf("behind a link: %+v, %v", p, err)
+	}
+	if err := os.Remove(own); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := Find("", folder, home, env(nil)); err != nil || len(p.Ignored) != 0 || p.Own != "" {
+		t.Errorf("no file: %+v, %v", p, err)
+	}
+}
+
 // A link in another user's folder counts, even if it leads to a file of one's own through other links.
 func TestLinksOfOthers(t *testing.T) {
 	if os.Getuid() != 0 {

@@ -63,6 +63,13 @@ func splitPath(path, from string) (begin string, parts []string) {
 
 func anyPart(string) error { return nil }
 
+func noLink(part string, info fs.FileInfo) error {
+	if info.Mode()&fs.ModeSymlink != 0 {
+		return errors.New(part + " is a symbolic link")
+	}
+	return nil
+}
+
 // walkOwn is like walkPath, but returns an error if another user could have written the file or made a symbolic link in the path. walkOwn
 // checks each of them before it follows it.
 func walkOwn(path string, enter func(part string) error) (real string, err error) {

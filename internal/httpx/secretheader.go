@@ -124,27 +124,34 @@ const maxParameters = 20
 // authorizationSecrets returns the secrets in an Authorization header. For client_secret_basic, they include the client secret without its
 // form encoding (RFC 6749 §2.3.1).
 func authorizationSecrets(authorization string) []string {
-	scheme, rest, ok := strings.Cut(authorization, " ")
+	_, rest, ok := strings.Cut(authorization, " ")
 	if !ok {
 		rest = authorization
 	}
-	all := []string{rest}
+	all := []string{strings.TrimSpace(rest)}
 	parameters := strings.SplitN(rest, ",", maxParameters+1)
 	for _, parameter := range parameters[:min(len(parameters), maxParameters)] { // such as token="V"
 		if name, v, ok := strings.Cut(strings.TrimSpace(parameter), "="); ok && namesSecret(name) {
 			all = append(all, strings.Trim(v, `"`))
 		}
 	}
-	if !strings.EqualFold(scheme, "Basic") {
-		return all
-	}
-	pair, err := base64.RawStdEncoding.DecodeString(strings.NewReplacer("-", "+", "_", "/", "=", "").Replace(rest))
-	id, secret, ok := strings.Cut(string(pair), ":")
-	if err != nil || !ok || id == secret {
+	id, secret := basicPair(authorization)
+	if id == secret {
 		return all
 	}
 	if plain, err := url.QueryUnescape(secret); err == nil {
 		all = append(all, plain)
 	}
 	return append(all, secret)
+}
+
+// basicPair returns the user name and the password in an Authorization header of the scheme Basic (RFC 7617 §2), or two empty strings.
+func basicPair(authorization string) (user, password string) {
+	scheme, rest, _ := strings.Cut(authorization, " ")
+	pair, err := base64.RawStdEncoding.DecodeString(strings.NewReplacer("-", "+", "_", "/", "=", "", " ", "").Replace(rest))
+	user, password, ok := strings.Cut(string(pair), ":")
+	if err != nil || !ok || !strings.EqualFold(scheme, "Basic") {
+		return "", ""
+	}
+	return user, password
 }

@@ -81,9 +81,16 @@ func (s *secret) counts(u use) bool {
 	return u == inMessage || len(s.text) >= minToken && (long || u == ownText || !isSmall(s.text)) // a word such as development may be part of a URL
 }
 
-// isRandom reports whether a text that a server chose is no word, URL or host name in a text of the program.
+// isRandom reports whether a text that a server chose is no word such as assume-pkce-s256, URL or host name in a text of the program.
 func isRandom(s string) bool {
-	return len(s) >= longValue && strings.ContainsAny(s, "0123456789") && !strings.ContainsAny(s, " :%") && (len(s) >= 64 || !strings.ContainsAny(s, "./"))
+	digits := 0
+	for _, c := range []byte(s) {
+		if '0' <= c && c <= '9' {
+			digits++
+		}
+	}
+	mixed := digits > 0 && strings.ToLower(s) != s && strings.ToUpper(s) != s
+	return len(s) >= longValue && (digits >= 4 || mixed) && !strings.ContainsAny(s, " :%") && (len(s) >= 64 || !strings.ContainsAny(s, "./"))
 }
 
 // Learn adds credentials.
@@ -167,6 +174,9 @@ func (s *Secrets) addValues(from origin, values []string) {
 func (s *Secrets) AddHeader(name, value string) {
 	value = strings.Trim(value, " \t") // as net/http sends it
 	secrets := HeaderSecrets(name, value)
+	if key, _ := basicPair(value); isRandom(key) { // many services take an API key as the user name
+		secrets = append(secrets, key)
+	}
 	switch {
 	case strings.EqualFold(name, "Authorization"):
 		s.learn(inHeader, secrets...)

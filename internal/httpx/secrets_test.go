@@ -230,6 +230,29 @@ func TestHeaderSecrets(t *testing.T) {
 	}
 }
 
+// Many services take an API key as the user name of Basic, and some clients send two blanks after the scheme.
+func TestKeyAsUserName(t *testing.T) {
+	for pair, want := range map[string]string{
+		"sk_live_51Canary0123:":                     "[redacted]",
+		"sk_live_51Canary0123:x-oauth-basic":        "[redacted]",
+		"sk_live_51Canary0123:sk_live_51Canary0123": "[redacted]",
+		"ann@tenant4.example:pass-word-1":           "ann@tenant4.example",
+		"deploy-user:pass-word-1":                   "deploy-user",
+	} {
+		user, password, _ := strings.Cut(pair, ":")
+		for _, gap := range []string{" ", "  "} {
+			var s Secrets
+			s.AddHeader("Authorization", "Basic"+gap+base64.StdEncoding.EncodeToString([]byte(pair)))
+			if got := s.Clean("unknown: " + user); got != "unknown: "+want {
+				t.Errorf("%q: %s", pair, got)
+			}
+			if password == "pass-word-1" && s.Clean(password) != "[redacted]" {
+				t.Errorf("%q%q: the password is shown", gap, pair)
+			}
+		}
+	}
+}
+
 // A text that contains a short value of the user is not stored, but the value is not masked in messages, where it may be an ordinary word.
 func TestMayStore(t *testing.T) {
 	var k Secrets
@@ -561,9 +584,10 @@ func TestMaskingKeepsOurWords(t *testing.T) {
 
 // A server chooses its tokens. MaskIssued masks no word, URL or host name that a form of a token contains.
 func TestIssuedWordsAreNotMasked(t *testing.T) {
-	const line = "warning: this page https://evil2.example is elsewhere (mcp.example2.com:8443); finish it: mcpauth login https://a1.example/mcp --name n1"
+	const line = "warning: use --assume-pkce-s256: this page https://evil2.example is elsewhere (mcp.example2.com:8443); finish it: mcpauth login https://a1.example/mcp --name n1"
 	var s Secrets
-	s.Learn("%77arning", "%6dcpauth", "http%73://evil2.example", "https://evil2.example", "mcp.example2.com:8443", "mcp.example2.com%3A8443", "a1.example/mcp", "warning0123456789", base64.StdEncoding.EncodeToString([]byte("finish it: mcpauth login")))
+	s.Learn("%77arning", "%6dcpauth", "http%73://evil2.example", "https://evil2.example", "mcp.example2.com:8443", "mcp.example2.com%3A8443", "a1.example/mcp", "warning0123456789", base64.StdEncoding.EncodeToString([]byte("finish it: mcpauth login")),
+		"assume-pkce-s256")
 	if got := s.MaskIssued(line); got != line {
 		t.Errorf("the line became %q", got)
 	}

@@ -45,6 +45,7 @@ type pendingLogin struct {
 	SecretParts     []Secret `json:"secret_parts,omitempty"`      // Settings.SecretParts, which Credential does not store
 	AcceptNewIssuer bool     `json:"accept_new_issuer,omitempty"` // see LoginOptions
 	IssuerGiven     bool     `json:"issuer_given,omitempty"`      // see LoginOptions
+	OfProject       bool     `json:"of_project,omitempty"`        // Credential has settings of a project's file
 
 	Spent   time.Time `json:"spent,omitzero"` // when the response was used; the record then contains no secret
 	SpentBy int       `json:"spent_by,omitempty"`
@@ -81,7 +82,8 @@ func (c *Client) Pending(ctx context.Context, t Target, o LoginOptions) (string,
 	r.cred.Deviations = mergeLists(r.cred.Deviations, d.notes.codes)
 	return r.address, c.storePending(ctx, t, r.state, pendingLogin{Credential: r.cred, Verifier: Secret(r.verifier), State: Secret(r.state), RedirectURI: l.RedirectURI(),
 		IssRequired: d.found.Server.AuthorizationResponseIssParameterSupported, AuthMethods: d.found.Server.TokenEndpointAuthMethodsSupported, Began: d.began, Replaces: d.old.LoginAt,
-		Flags: t.Flags, SecretParts: t.SecretParts, AcceptNewIssuer: o.AcceptNewIssuer, IssuerGiven: o.IssuerGiven})
+		Flags: t.Flags, SecretParts: t.SecretParts, AcceptNewIssuer: o.AcceptNewIssuer, IssuerGiven: o.IssuerGiven,
+		OfProject: t.IfStored != nil})
 }
 
 // Finish completes a login that Pending started. answer is the callback URL from the browser's address bar, or only the URL's query. The login
@@ -158,7 +160,7 @@ func (c *Client) loadUnspent(ctx context.Context, t Target, state string) (pendi
 	}
 	// A login that was stored in the meantime may be stronger, and a project's file never changes it.
 	weaker := old.DPoPKey != nil && p.Credential.DPoPKey == nil && p.Credential.Settings.DPoP != DPoPNever || old.Settings.Strict && !p.Credential.Settings.Strict
-	if old.Grant != "" && !old.LoginAt.Equal(p.Replaces) && (weaker || t.IfStored != nil) {
+	if old.Grant != "" && !old.LoginAt.Equal(p.Replaces) && (weaker || p.OfProject || t.IfStored != nil) {
 		return pendingLogin{}, fmt.Errorf("%s: %w: another login has been stored since", t.URL, ErrNoPending)
 	}
 	return p, p.checkSettings(t)

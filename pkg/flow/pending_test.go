@@ -269,15 +269,20 @@ func TestPastedAnswerOfAWeakerLogin(t *testing.T) {
 // if a project's file names the server.
 func TestPendingLoginIsWeaker(t *testing.T) {
 	for name, tt := range map[string]struct {
-		stored  Settings
-		project bool
+		stored         Settings
+		begun, project bool // a project's file names the server when the login begins or ends
 	}{
 		"DPoP":    {stored: Settings{DPoP: DPoPAlways}},
 		"Strict":  {stored: Settings{Strict: true}},
+		"begun":   {begun: true},
 		"project": {project: true},
 	} {
 		b := newBench(t, demo.Options{Settings: demo.Settings{DPoP: "offer"}})
+		if tt.begun {
+			b.t.IfStored = &Settings{}
+		}
 		answer := b.pending(t)
+		b.t.IfStored = nil
 		b.later(-10 * time.Second)
 		strong := b.t
 		strong.Settings = tt.stored

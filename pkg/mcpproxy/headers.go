@@ -76,6 +76,9 @@ func (c *conversation) storeSchemas(page json.RawMessage, first bool) {
 // list with the tool, so the proxy requests the list itself.
 func (c *conversation) refetchTools(ctx context.Context, call mcphttp.Message) {
 	meta, cursor, size := jsonscan.Member(call.Params, "_meta"), json.RawMessage(nil), 0
+	if meta == nil { // not a call of 2026-07-28
+		return
+	}
 	for range maxPages {
 		params := fmt.Appendf(nil, `{"_meta":%s}`, meta)
 		if cursor != nil {

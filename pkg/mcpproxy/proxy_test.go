@@ -161,6 +161,25 @@ func (answering) RoundTrip(req *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: 503, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("no")), Request: req}, nil
 }
 
+// The error codes of 2026-07-28 prove nothing in a session, also if the server names no version for it.
+func TestSessionWithoutVersion(t *testing.T) {
+	s := newServer(t, func(w http.ResponseWriter, _ *http.Request, m mcphttp.Message) {
+		switch {
+		case m.Method == "initialize":
+			say(w, jsonType, 200, fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"result":{"protocolVersion":"","capabilities":{}}}`, m.ID))
+		case !greeted(w, m, ""):
+			say(w, jsonType, 200, fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"error":{"code":-32020,"message":"header mismatch"}}`, m.ID))
+		}
+	})
+	k := talk(t, s.proxy())
+	k.greets()
+	k.say(call("1", "pay"))
+	k.hears("header mismatch")
+	if got := methods(s.seen("tools/call", "tools/list")); got != "tools/call" {
+		t.Errorf("requests: %s", got)
+	}
+}
+
 // If the program knows a tool from an earlier run, the first call lacks its Mcp-Param headers, and the proxy sends it again with them.
 func TestHeaderMismatch(t *testing.T) {
 	s := newServer(t, func(w http.ResponseWriter, r *http.Request, m mcphttp.Message) {

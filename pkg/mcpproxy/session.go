@@ -1,6 +1,7 @@
 package mcpproxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,7 +54,8 @@ func (c *conversation) initializeSession(ctx context.Context, r *pendingRequest)
 	var s *mcphttp.Session
 	o := c.exchangeRequest(ctx, r)
 	if o.Answer.Result != nil {
-		s = &mcphttp.Session{Version: jsonscan.Unquote(jsonscan.Member(o.Answer.Result, "protocolVersion")), ID: o.Header.Get("Mcp-Session-Id")}
+		version := jsonscan.Unquote(jsonscan.Member(o.Answer.Result, "protocolVersion"))
+		s = &mcphttp.Session{Version: cmp.Or(version, "2025-03-26"), ID: o.Header.Get("Mcp-Session-Id")} // see 2025-11-25, Protocol Version Header
 		if len(s.Version) > maxVersion {
 			go c.link.End(&mcphttp.Session{ID: s.ID})
 			return mcphttp.Outcome{Err: fmt.Errorf("the server chose a protocol version of more than %d bytes", maxVersion)}
