@@ -58,18 +58,32 @@ func TestSecondRunOpensNoBrowser(t *testing.T) {
 	}
 }
 
+// A login is needed if the stored one is missing, has fewer scopes, or is less secure than demanded.
 func TestLoginIfNeeded(t *testing.T) {
-	b := newBench(t, demo.Options{})
-	for range 2 {
-		if _, err := b.c.Login(ctx, b.t, LoginOptions{IfNeeded: true}); err != nil {
-			t.Fatal(err)
+	b := newBench(t, demo.Options{Settings: demo.Settings{DPoP: "offer"}})
+	for i, change := range []func(s *Settings){
+		func(s *Settings) { s.DPoP = DPoPNever },
+		func(s *Settings) { s.Scopes = []string{"notes:write"} },
+		func(s *Settings) { s.Strict = true },
+		func(s *Settings) { s.DPoP = DPoPAlways },
+	} {
+		change(&b.t.Settings)
+		for range 2 {
+			if _, err := b.c.Login(ctx, b.t, LoginOptions{IfNeeded: true}); err != nil {
+				t.Fatal(err)
+			}
 		}
+		b.counts(t, map[string]int{"login": i + 1})
 	}
-	b.t.Scopes = []string{"notes:write"}
+	b.t.Issuer = b.stored(t).Issuer + "/"
 	if _, err := b.c.Login(ctx, b.t, LoginOptions{IfNeeded: true}); err != nil {
 		t.Fatal(err)
 	}
-	b.counts(t, map[string]int{"login": 2})
+	b.t.Issuer = "https://other.example"
+	if _, err := b.c.Login(ctx, b.t, LoginOptions{IfNeeded: true}); err == nil {
+		t.Error("a login at another issuer counts")
+	}
+	b.counts(t, map[string]int{"login": 4})
 }
 
 // A second login uses the registration and the callback port of the first one.

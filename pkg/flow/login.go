@@ -226,9 +226,11 @@ func workingDir() string {
 	return "."
 }
 
-// isLoginNeedless reports whether the stored login already satisfies the settings.
+// isLoginNeedless reports whether the stored login already satisfies the settings for its account, its scopes and its security.
 func isLoginNeedless(cred credential, s Settings, now time.Time) bool {
-	return (s.ExpectAccount == "" || s.ExpectAccount == cred.Account) && (isUnexpired(cred.Token, now) || cred.hasToken() && cred.isRenewable()) && len(missingScopes(s.Scopes, mergeLists(cred.grantedScopes(), cred.Scopes))) == 0
+	usable := isUnexpired(cred.Token, now) || cred.hasToken() && cred.isRenewable()
+	secure := (s.DPoP != DPoPAlways || cred.DPoPKey != nil) && (!s.Strict || cred.Settings.Strict) && (s.Issuer == "" || isSameSetting(s.Issuer, cred.Issuer))
+	return usable && secure && (s.ExpectAccount == "" || s.ExpectAccount == cred.Account) && len(missingScopes(s.Scopes, mergeLists(cred.grantedScopes(), cred.Scopes))) == 0
 }
 
 // isServedBy reports whether the credential that another login has stored satisfies this login.
