@@ -99,7 +99,13 @@ func (p *program) openStore(kind string) (*keystore.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := keystore.Options{Backend: kind, StateDir: state, Dir: dir, KeyFile: p.getenv("MCPAUTH_KEYSTORE_KEY_FILE"),
+	keyFile := p.getenv("MCPAUTH_KEYSTORE_KEY_FILE")
+	if absolute, err := filepath.Abs(keyFile); keyFile != "" && err == nil {
+		if err := checkLinks(absolute, "MCPAUTH_KEYSTORE_KEY_FILE"); err != nil {
+			return nil, err
+		}
+	}
+	o := keystore.Options{Backend: kind, StateDir: state, Dir: dir, KeyFile: keyFile,
 		Timeout: keychainLimit(p.out.errTerminal || callback.CanOpen(), p.getenv("CI")), Notice: func(s string) { p.out.printNote("%s", s) }}
 	if kind == keystore.Postgres {
 		home, name := p.homeFolder() // the driver reads .pgpass and .postgresql there
@@ -109,7 +115,7 @@ func (p *program) openStore(kind string) (*keystore.Store, error) {
 		if _, err := checkFolderOwner(home, name); err != nil {
 			return nil, err
 		}
-		if o.KeyFile == "" {
+		if keyFile == "" {
 			return nil, &configError{message: "the postgres store needs MCPAUTH_KEYSTORE_KEY_FILE, an age identity file to which the records are encrypted",
 				hint: "create one and copy it to every machine: age-keygen -o FILE"}
 		}

@@ -37,9 +37,27 @@ func (p *program) dataDir() (string, error) {
 	return p.chooseFolder("MCPAUTH_KEYSTORE_DIR", "XDG_DATA_HOME", ".local", "share")
 }
 
-// chooseFolder returns the path in a variable such as MCPAUTH_KEYSTORE_DIR. The default is the subfolder mcpauth of the XDG folder, or of
-// %LOCALAPPDATA% on Windows. An XDG variable that contains a relative path is ignored, as the XDG Base Directory Specification requires.
+// chooseFolder is folderOf, but returns an error if a symbolic link of another user is in the path. This user could have made a folder with
+// a list of trusted files, or with a login.
 func (p *program) chooseFolder(override, xdg string, home ...string) (string, error) {
+	dir, err := p.folderOf(override, xdg, home...)
+	if err != nil {
+		return "", err
+	}
+	return dir, checkLinks(dir, override)
+}
+
+// checkLinks returns an error if a symbolic link of another user is in a path.
+func checkLinks(path, variable string) error {
+	if whose := config.ForeignLink(path); whose != "" {
+		return &configError{message: fmt.Sprintf("%s is not used, because the symbolic link %s", path, whose), hint: "set " + variable + " to a path without this link"}
+	}
+	return nil
+}
+
+// folderOf returns the path in a variable such as MCPAUTH_KEYSTORE_DIR. The default is the subfolder mcpauth of the XDG folder, or of
+// %LOCALAPPDATA% on Windows. An XDG variable that contains a relative path is ignored, as the XDG Base Directory Specification requires.
+func (p *program) folderOf(override, xdg string, home ...string) (string, error) {
 	base, name := p.homeFolder()
 	if dir := p.getenv(override); dir != "" {
 		dir, err := filepath.Abs(dir)

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -41,6 +42,14 @@ func foreignName(name string) string {
 // shortName is foreignName, cut to a width in terminal cells.
 func shortName(name string, cells int) string { return cutName(foreignName(name), cells) }
 
+// nameOrNone is shortName, but returns "" for an empty name.
+func nameOrNone(name string, cells int) string {
+	if name == "" {
+		return ""
+	}
+	return shortName(name, cells)
+}
+
 // cutName cuts a result of foreignName, or several of them. A quoted name keeps its second quotation mark. Otherwise the first mark of the next
 // name would end the quotes, and a shell would run what follows.
 func cutName(name string, cells int) string {
@@ -71,11 +80,12 @@ func endsInQuotes(s string) (open bool) {
 // quotedText matches a text in the quotation marks of Go.
 var quotedText = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 
-// quotedForShell returns a message in which each quoted text that a shell would expand has the quotes of foreignName.
+// quotedForShell returns a message in which each quoted text that a shell would expand has the quotes of foreignName. A keyword of JSON Schema
+// stays, so that a schema in a message stays readable.
 func quotedForShell(message string) string {
 	return quotedText.ReplaceAllStringFunc(message, func(quoted string) string {
 		text, err := strconv.Unquote(quoted)
-		if err != nil || !strings.ContainsAny(text, "$`!") {
+		if err != nil || !strings.ContainsAny(text, "$`!") || slices.Contains([]string{"$schema", "$ref", "$defs", "$id"}, text) {
 			return quoted
 		}
 		return foreignName(text)

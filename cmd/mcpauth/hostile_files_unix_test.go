@@ -329,7 +329,13 @@ func TestTrustedFolderBecomesALink(t *testing.T) {
 	if s := u.stdout.String(); !strings.Contains(s, "p/sub/.mcp.json  unreadable") {
 		t.Error(s)
 	}
+	u.must(t, exitDone, "trust", file) // now also the file behind the link
 	u.must(t, exitDone, "trust", "--revoke", file)
+	for _, path := range []string{"/p/sub/.mcp.json", "/p/new/.mcp.json"} {
+		if s := u.stderr.String(); !strings.Contains(s, path+" is no longer trusted") {
+			t.Error(s)
+		}
+	}
 	u.must(t, exitDone, "trust", "--list")
 	if s := u.stderr.String(); !strings.Contains(s, "no project file is trusted") {
 		t.Error(s)

@@ -425,6 +425,45 @@ func TestStepUpOfAProjectKeepsTheLogin(t *testing.T) {
 	}
 }
 
+// A neighbour makes the state folder, or a link to it. mcpauth reads no list of trusted files, no login and no key there.
+func TestFoldersOfANeighbour(t *testing.T) {
+	t.Parallel()
+	u := newUser(t)
+	u.project(t, `{"mcpServers":{"x":{"url":"`+u.good.URL()+`","headers":{"X-Key":"${SOME_KEY}"}}}}`)
+	u.env = append(u.env, "SOME_KEY=some-key")
+	u.must(t, exitDone, "trust")
+	real := filepath.Join(u.home, ".local", "state")
+	if _, err := os.Stat(filepath.Join(real, "mcpauth", "notes")); err != nil {
+		t.Fatal(err)
+	}
+	open, link := filepath.Join(u.home, "open"), filepath.Join(u.home, "link")
+	err := errors.Join(os.Mkdir(open, 0o700), os.Chmod(open, 0o777), os.Symlink(filepath.Join(real, "mcpauth", "notes"), filepath.Join(open, "notes")), os.Symlink(real, link))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.must(t, exitDone, "tools", "x")
+	before, env := u.good.Count("requests"), u.env
+	u.env = append(slices.Clone(env), "MCPAUTH_STATE_DIR="+open)
+	u.must(t, exitKeystore, "tools", "x")
+	if os.Getuid() == 0 { // only root can give a link to another user
+		if err := os.Lchown(link, 4242, 4242); err != nil {
+			t.Fatal(err)
+		}
+		for _, variable := range []string{"XDG_STATE_HOME=" + link, "MCPAUTH_STATE_DIR=" + link + "/mcpauth", "XDG_DATA_HOME=" + link, "MCPAUTH_KEYSTORE_DIR=" + link + "/keys", "MCPAUTH_KEYSTORE_KEY_FILE=" + link + "/age"} {
+			u.env = append(slices.Clone(env), variable)
+			u.must(t, exitUsage, "status", "--keystore", "file")
+			if s := u.stderr.String(); !strings.Contains(s, link+" belongs to user 4242") {
+				t.Errorf("%s: %s", variable, s)
+			}
+		}
+		u.env = append(slices.Clone(env), "XDG_STATE_HOME="+link)
+		u.must(t, exitUsage, "tools", "x")
+	}
+	if n := u.good.Count("requests") - before; n != 0 {
+		t.Errorf("%d requests", n)
+	}
+}
+
 // Under sudo without -H, HOME is the home folder of another user. root must not create files there that the user cannot change.
 func TestRootInAnotherHome(t *testing.T) {
 	t.Parallel()

@@ -5,7 +5,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"mcpauth/internal/httpx"
 	"mcpauth/pkg/flow"
 	"mcpauth/pkg/mcpclient"
 )
@@ -28,7 +27,7 @@ func runResources(ctx context.Context, p *program, word string) error {
 			return err
 		}
 		rows := convert(list.Resources, func(r mcpclient.Resource) []string {
-			return []string{r.URI, httpx.Text(r.MIMEType, 60), firstLine(r.Description, r.Title, foreignName(r.Name))}
+			return []string{r.URI, nameOrNone(r.MIMEType, 60), firstLine(r.Description, r.Title, nameOrNone(r.Name, 300))}
 		})
 		return p.out.writeList(list.Raw, "resources", []string{"URI", "TYPE", "DESCRIPTION"}, rows)
 	})

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -144,23 +145,24 @@ func (p *printer) saveBlocks(r mcpclient.Result, tool string) error {
 		if b.Type == "text" && b.Broken == nil {
 			continue
 		}
-		data := b.Data
-		if len(data) == 0 {
-			data = []byte(b.Text)
-		}
+		size := cmp.Or(len(b.Data), len(b.Text))
 		switch {
 		case b.Broken != nil:
 			failed = cmp.Or(failed, p.brokenBlockError(b, i+1))
 		case b.Type == "resource_link":
 			p.out.printLimited("blocks", "block %d: %s: %s", i+1, describeBlock(b, p.clean), shortName(p.clean(b.URI), 3000))
 		case p.dir == nil:
-			p.out.printLimited("blocks", "block %d: %s, %d bytes: --save-dir DIR saves it", i+1, describeBlock(b, p.clean), len(data))
+			p.out.printLimited("blocks", "block %d: %s, %d bytes: --save-dir DIR saves it", i+1, describeBlock(b, p.clean), size)
 		default:
+			data := b.Data
+			if len(data) == 0 {
+				data = []byte(b.Text)
+			}
 			file, err := p.dir.saveFile(p.clean(fileName(b, tool, i+1, p.clean)), data)
 			if err != nil {
 				return err
 			}
-			p.out.printLimited("blocks", "block %d: %s, %d bytes: %s", i+1, describeBlock(b, p.clean), len(data), file)
+			p.out.printLimited("blocks", "block %d: %s, %d bytes: %s", i+1, describeBlock(b, p.clean), size, file)
 		}
 	}
 	return failed
@@ -174,9 +176,7 @@ func describeBlock(b mcpclient.Block, clean func(string) string) string {
 	}
 	var words []string
 	for _, s := range []string{b.Type, b.MIMEType, b.Name} {
-		if s != "" {
-			words = append(words, shortName(clean(s), 120))
-		}
+		words = append(words, nameOrNone(clean(s), 120))
 	}
-	return strings.Join(words, " ")
+	return strings.Join(slices.DeleteFunc(words, func(word string) bool { return word == "" }), " ")
 }

@@ -219,17 +219,17 @@ func (p *program) revokeTrust(ctx context.Context, name string) error {
 	if path == "" { // the trusted file is gone, a link has replaced it, or another user can change it
 		path = filepath.Join(realPath(filepath.Dir(name)), filepath.Base(name))
 	}
-	for _, path := range slices.Compact([]string{path, name}) { // a link may have replaced a folder of the path that --list shows
-		was, err := p.replaceTrusted(ctx, path)
-		if err != nil {
+	for _, each := range slices.Compact([]string{path, name}) { // a link may have replaced a folder of the path that --list shows
+		was, err := p.replaceTrusted(ctx, each)
+		switch {
+		case err != nil:
 			return err
-		}
-		if was {
-			p.out.printNote("%s is no longer trusted", path)
-			return nil
+		case was:
+			p.out.printNote("%s is no longer trusted", each)
+		case each == path:
+			p.out.printNote("%s was not trusted", each)
 		}
 	}
-	p.out.printNote("%s was not trusted", path)
 	return nil
 }
 
@@ -265,7 +265,7 @@ func (p *program) projectFile(name string) (string, error) {
 		}
 	}
 	if reason != "" {
-		return "", &configError{message: fmt.Sprintf("%s cannot be trusted, because %s", name, quotedForShell(reason)),
+		return "", &configError{message: fmt.Sprintf("%s cannot be trusted, because %s", name, reason),
 			hint: ownCopy}
 	}
 	return path, nil

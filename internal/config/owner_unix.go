@@ -49,10 +49,17 @@ func foreign(path string, info fs.FileInfo) string {
 
 // otherOwner returns a reason if a file belongs neither to the user nor to root.
 func otherOwner(info fs.FileInfo) string {
-	if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Uid != uint32(os.Geteuid()) && stat.Uid != 0 {
-		return fmt.Sprintf("belongs to user %d", stat.Uid)
+	if owner := ownerOf(info); owner != uint32(os.Geteuid()) && owner != 0 {
+		return fmt.Sprintf("belongs to user %d", owner)
 	}
 	return ""
+}
+
+func ownerOf(info fs.FileInfo) uint32 {
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		return stat.Uid
+	}
+	return 0
 }
 
 func writableByOthers(path string, info fs.FileInfo) string {
@@ -121,13 +128,30 @@ func NotRoots(folder string) string {
 	if os.Geteuid() != 0 {
 		return ""
 	}
-	whose := ""
-	_, _ = walkPath(folder, anyPart, func(path string, info fs.FileInfo) error {
-		if reason := otherOwner(info); reason != "" {
-			whose = path + " " + reason
-			return errors.New(whose)
+	return partOfOther(folder, otherOwner)
+}
+
+// ForeignLink returns a message if a symbolic link in a path belongs to another user, who could have chosen where it leads. Parts of the path
+// that do not exist are ignored. The owner of the folder / counts as root, because a user namespace may not know root.
+func ForeignLink(path string) string {
+	top, err := os.Lstat("/")
+	return partOfOther(path, func(info fs.FileInfo) string {
+		if info.Mode()&fs.ModeSymlink == 0 || err == nil && ownerOf(info) == ownerOf(top) {
+			return ""
+		}
+		return otherOwner(info)
+	})
+}
+
+// partOfOther returns the first part of a path for which reasonFor returns a reason, and the reason.
+func partOfOther(path string, reasonFor func(fs.FileInfo) string) string {
+	found := ""
+	_, _ = walkPath(path, anyPart, func(part string, info fs.FileInfo) error {
+		if reason := reasonFor(info); reason != "" {
+			found = part + " " + reason
+			return errors.New(found)
 		}
 		return nil
 	})
-	return whose
+	return found
 }

@@ -15,5 +15,8 @@ func Exposed(string) string { return "" }
 // ForeignFolder always returns "", because the folders of a user's profile are private on Windows.
 func ForeignFolder(string) string { return "" }
 
+// ForeignLink always returns "", because users of Windows need a privilege to make symbolic links.
+func ForeignLink(string) string { return "" }
+
 // NotRoots always returns "", because Windows has no root.
 func NotRoots(string) string { return "" }

@@ -128,7 +128,7 @@ func (c *Client) renewLogin(k *job, t Target, cred, login *credential, why renew
 		return err
 	}
 	defer done()
-	tok, err := c.requestRenewal(ctx, login)
+	tok, err := c.requestRenewal(ctx, k.Context, login)
 	if login != cred {
 		err = wrapProviderError(err)
 	}
@@ -189,8 +189,8 @@ func canUseStored(cred credential, why renewalReason, now time.Time) bool {
 
 // requestRenewal requests new tokens with the refresh token or the non-interactive grant of the credential. A token endpoint that answers
 // 404 or 410 has not processed the request. In this case, requestRenewal discovers the token endpoint of the issuer again, and repeats the
-// request once.
-func (c *Client) requestRenewal(ctx context.Context, cred *credential) (token.Token, error) {
+// request once, if the context of the callers has not ended. ctx is the context of the token requests.
+func (c *Client) requestRenewal(ctx, callers context.Context, cred *credential) (token.Token, error) {
 	tok, err := c.requestRenewalOnce(ctx, cred)
 	var gone *token.Error
 	if !errors.As(err, &gone) || gone.URL != cred.Endpoints.Token || gone.StatusCode != http.StatusNotFound && gone.StatusCode != http.StatusGone {
@@ -200,11 +200,11 @@ func (c *Client) requestRenewal(ctx context.Context, cred *credential) (token.To
 	if noClient != nil {
 		return tok, err
 	}
-	server, notFound := discovery.FetchServer(ctx, cred.Issuer, isLocal(cred.Server), discovery.Options{HTTP: hc, Strict: cred.Settings.Strict, IgnorePKCE: true}) // a renewal needs no authorization endpoint
+	server, notFound := discovery.FetchServer(callers, cred.Issuer, isLocal(cred.Server), discovery.Options{HTTP: hc, Strict: cred.Settings.Strict, IgnorePKCE: true}) // a renewal needs no authorization endpoint
 	if cred.Settings.CertFile != "" {
 		server = server.MutualTLS()
 	}
-	if notFound != nil || server.TokenEndpoint == cred.Endpoints.Token {
+	if notFound != nil || callers.Err() != nil || server.TokenEndpoint == cred.Endpoints.Token {
 		return tok, err
 	}
 	c.progress(fmt.Sprintf("the token endpoint moved to %s", httpx.Text(server.TokenEndpoint, 300)))

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -148,6 +149,26 @@ func TestRefusalForGood(t *testing.T) {
 		if _, err := b.c.Refresh(ctx, b.t, 0); (err == nil) != (code != "invalid_grant") {
 			t.Errorf("%s: the next refresh that the user asks for: %v", code, err)
 		}
+	}
+}
+
+// The token endpoint is gone, and the metadata request that follows hangs. It is not part of the token request, so it ends with the caller.
+func TestSearchForTheTokenEndpointEndsWithItsCaller(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, demo.Options{})
+	b.login(t)
+	b.set(t, "token_path=moved/token")
+	b.set(t, "metadata:hang=before")
+	short, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	begun := time.Now()
+	_, err := b.c.Refresh(short, b.t, 0)
+	if took := time.Since(begun); err == nil || took > 5*time.Second {
+		t.Errorf("%v after %v", err, took)
+	}
+	b.set(t, "clear")
+	if _, err := b.c.Refresh(ctx, b.t, 0); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -93,6 +93,9 @@ func (x index) path(name string) string { return filepath.Join(x.folder(), name+
 // readEntry reads an entry. The error is ErrNotFound if the entry does not exist, and ErrCorrupt if the file belongs to a different key.
 func (x index) readEntry(name string, key *Key) (indexEntry, error) {
 	path := x.path(name)
+	if err := checkState(x.dir, x.folder()); err != nil {
+		return indexEntry{}, err
+	}
 	data, err := readPrivate(path, maxFile)
 	if err != nil {
 		return indexEntry{}, err

@@ -80,7 +80,11 @@ func (n localNotes) writeNote(_ context.Context, key Key, name string, data []by
 }
 
 func (n localNotes) readNote(_ context.Context, key Key, name string) ([]byte, error) {
-	return readPrivate(n.path(key, name), maxFile)
+	path := n.path(key, name)
+	if err := checkState(n.dir, filepath.Dir(path)); err != nil {
+		return nil, err
+	}
+	return readPrivate(path, maxFile)
 }
 
 func (n localNotes) deleteNote(_ context.Context, key Key, name string) error {

@@ -36,6 +36,14 @@ func ensureState(root, sub string) error {
 	return ensureFolder(sub, true)
 }
 
+// checkState checks the state folder and a private folder in it. If one of them does not exist, the error is ErrNotFound.
+func checkState(root, sub string) error {
+	if err := checkFolder(root, false); err != nil {
+		return err
+	}
+	return checkFolder(sub, true)
+}
+
 // makeFolder creates a private folder, and its parents if they are missing.
 func makeFolder(path string) error {
 	err := makePrivateFolder(path)

@@ -5,8 +5,7 @@
 //	p := &mcpproxy.Proxy{URL: "https://mcp.example.com/mcp", Auth: handler}
 //	err := p.Stdio(ctx, os.Stdin, os.Stdout)
 //
-// Messages are forwarded byte for byte, except that line breaks become spaces, and that a server's request gets another id if the id is that of
-// an unanswered request of an earlier session. The program and the server negotiate the protocol revision with each other. The proxy adds
+// Messages are forwarded byte for byte, except that line breaks become spaces, and that a server's request gets an id of the proxy. The program and the server negotiate the protocol revision with each other. The proxy adds
 // authorization and headers, and opens a new session if the server loses the old one. The proxy answers every request exactly once, unless the
 // program cancels the request. The answer is a JSON-RPC response with the same id.
 package mcpproxy
@@ -83,7 +82,7 @@ type conversation struct {
 	serverLogs         bool                     // the server declared that it sends log messages
 	restorable         []mcphttp.Message        // requests to repeat in a new session, in order
 	questions          []question               // requests of the server without an answer, oldest first; at most maxQuestions
-	renamed            int                      // number of questions that got another id
+	asked              int                      // number of questions so far
 	annotated          annotations              // input schemas that require Mcp-Param headers
 }
 
@@ -289,7 +288,7 @@ func (c *conversation) handleMessage(r *pendingRequest, s *mcphttp.Session, m mc
 	case m.IsRequest():
 		m = c.addQuestion(s, m)
 	case m.Method == "notifications/cancelled":
-		m = c.renameCancelled(s, m)
+		m = c.cancelQuestion(s, m)
 	}
 	if r != nil && r.receive != nil {
 		return r.receive(m)

@@ -92,7 +92,7 @@ func TestProgramsMessages(t *testing.T) {
 	}
 }
 
-// The proxy forwards messages unchanged, even if a message contains the value of a secret header. Masking that value could damage the
+// The proxy forwards messages unchanged except for the ids of the server's requests, even if a message contains the value of a secret header. Masking that value could damage the
 // message, because the value may be a word of the protocol.
 func TestMessagesPassUnchanged(t *testing.T) {
 	const (
@@ -108,7 +108,7 @@ func TestMessagesPassUnchanged(t *testing.T) {
 	p.Secrets, p.Auth = &httpx.Secrets{}, &tokens{token: "token-1"}
 	p.Secrets.Learn("acme-corp", "resources")
 	got := relayed(t, p, modern("1", "ping", ""))
-	if got[`"acme-corp"`] != asks || got[""] != updated || got["1"] != failure {
+	if got[`"mcpauth-question-1"`] != strings.Replace(asks, `"acme-corp"`, `"mcpauth-question-1"`, 1) || got[""] != updated || got["1"] != failure {
 		t.Errorf("got %q", got)
 	}
 	s.Close() // the proxy's own errors mask secrets

@@ -47,7 +47,7 @@ func (a *asking) serve(w http.ResponseWriter, r *http.Request, m mcphttp.Message
 		w.Header().Set("Content-Type", eventType)
 		fmt.Fprintf(w, "data: {\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"elicitation/create\",\"params\":{\"message\":%q}}\n\n", param(m, "name"))
 		if param(m, "name") == "cancelled" {
-			io.WriteString(w, "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":1}}\n\n")
+			io.WriteString(w, "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":1,\"reason\":\"late\"}}\n\n")
 		}
 		w.(http.Flusher).Flush()
 		select {
@@ -79,49 +79,47 @@ func TestAnswerOfALostSession(t *testing.T) {
 	k := talk(t, p)
 	k.greets()
 	k.say(call("10", "show"))
-	k.hears(`"id":1,"method":"elicitation/create","params":{"message":"show"}`)
+	first, _ := mcphttp.Parse([]byte(k.hears(`"method":"elicitation/create","params":{"message":"show"}`)))
 	a.mu.Lock()
 	a.session++
 	a.mu.Unlock()
 	k.say(call("11", "cancelled"))
 	second := k.hears(`"method":"elicitation/create","params":{"message":"cancelled"}`)
 	m, _ := mcphttp.Parse([]byte(second))
-	if string(m.ID) == "1" {
+	if string(m.ID) == string(first.ID) {
 		t.Errorf("two questions have the same id: %s", second)
 	}
-	k.hears(fmt.Sprintf(`"method":"notifications/cancelled","params":{"requestId":%s}`, m.ID))
-	k.say(`{"jsonrpc":"2.0","id":1,"result":{"action":"accept"}}`, fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"result":{"action":"decline"}}`, m.ID))
+	k.hears(fmt.Sprintf(`"method":"notifications/cancelled","params":{"requestId":%s,"reason":"late"}`, m.ID))
+	k.say(fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"result":{"action":"accept"}}`, first.ID), fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"result":{"action":"decline"}}`, m.ID))
 	k.hears(`"id":11,"result":{"answer":"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"action\":\"decline\"}}"}`)
 	k.say(fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"result":{"action":"accept"}}`, m.ID)) // a second answer to the same question
 	a.waiting["s0"] <- "none"
 	k.hears(`"id":10`)
 }
 
-// An answer reaches its question also if the program writes the id with other escapes or quotes. An exact id has precedence.
+// The program sees other ids than those of the server. Only an answer with such an id reaches the server, once, and with the id that the server chose.
 func TestIDsOfQuestions(t *testing.T) {
 	session := &mcphttp.Session{Version: "2025-11-25"}
-	for _, tt := range []struct {
-		asked        []string
-		answer, want string
-	}{
-		{[]string{`1`, `"1"`}, `"1"`, `"1"`},
-		{[]string{`"1"`, `1`}, `1`, `1`},
-		{[]string{`1`}, `"1"`, `1`},
-		{[]string{`1.0`}, `1`, `1.0`},
-		{[]string{`12e2`}, `"1200"`, `12e2`},
-		{[]string{`"a\/b"`}, `"a/b"`, `"a\/b"`},
-		{[]string{`1`}, `2`, ""},
-		{[]string{`""`}, `null`, ""},
-	} {
-		c := (&Proxy{URL: "https://mcp.example/mcp"}).converse(t.Context(), func(mcphttp.Message) bool { return true })
-		defer c.stop()
-		c.session = session
-		for _, id := range tt.asked {
-			c.handleMessage(nil, session, mcphttp.NewRequest([]byte(id), "ping", nil))
+	var shown []mcphttp.Message
+	c := (&Proxy{URL: "https://mcp.example/mcp"}).converse(t.Context(), func(m mcphttp.Message) bool { shown = append(shown, m); return true })
+	defer c.stop()
+	c.session = session
+	asked := []string{`1`, `"1"`, `1.0`, `"a\/b"`, `1`}
+	for _, id := range asked {
+		c.handleMessage(nil, session, mcphttp.NewRequest([]byte(id), "ping", nil))
+	}
+	for i, m := range shown {
+		answer := mcphttp.NewResult(m.ID, []byte(`{}`))
+		if s, m := c.takeQuestion(answer); s != session || string(m.ID) != asked[i] {
+			t.Errorf("the answer to %s has the id %s", asked[i], m.ID)
 		}
-		s, m := c.takeQuestion(mcphttp.NewResult([]byte(tt.answer), []byte(`{}`)))
-		if got := string(m.ID); (s == session) != (tt.want != "") || s != nil && got != tt.want {
-			t.Errorf("%s: %s reaches %s in %v", tt.asked, tt.answer, got, s)
+		if s, _ := c.takeQuestion(answer); s != nil {
+			t.Errorf("a second answer to %s is sent", asked[i])
+		}
+	}
+	for _, id := range []string{`1`, `"1"`, `null`, `"mcpauth-question-6"`} {
+		if s, _ := c.takeQuestion(mcphttp.NewResult([]byte(id), []byte(`{}`))); s != nil {
+			t.Errorf("an answer with the id %s is sent", id)
 		}
 	}
 }
@@ -156,9 +154,10 @@ func TestAnswersAreBounded(t *testing.T) {
 	c.session = session
 	var answers sync.WaitGroup
 	for i := range maxAnswers + 50 {
-		id := fmt.Append(nil, i)
-		c.handleMessage(nil, session, mcphttp.NewRequest(id, "ping", nil))
-		answers.Go(func() { c.sendOneWay(t.Context(), mcphttp.NewResult(id, []byte(`{}`))) })
+		c.handleMessage(nil, session, mcphttp.NewRequest(fmt.Append(nil, i), "ping", nil))
+		answers.Go(func() {
+			c.sendOneWay(t.Context(), mcphttp.NewResult(fmt.Appendf(nil, `"mcpauth-question-%d"`, i+1), []byte(`{}`)))
+		})
 	}
 	for start := time.Now(); len(s.seen()) < maxAnswers && time.Since(start) < 10*time.Second; {
 		time.Sleep(5 * time.Millisecond)
@@ -170,7 +169,7 @@ func TestAnswersAreBounded(t *testing.T) {
 	close(ended)
 	answers.Wait()
 	c.handleMessage(nil, session, mcphttp.NewRequest([]byte(`"later"`), "ping", nil))
-	c.sendOneWay(t.Context(), mcphttp.NewResult([]byte(`"later"`), []byte(`{}`)))
+	c.sendOneWay(t.Context(), mcphttp.NewResult(fmt.Appendf(nil, `"mcpauth-question-%d"`, maxAnswers+51), []byte(`{}`)))
 	if n := len(s.seen()); n != maxAnswers+1 {
 		t.Errorf("%d responses were sent in all, expected %d", n, maxAnswers+1)
 	}
@@ -188,7 +187,7 @@ func TestManyQuestionsOfALostSession(t *testing.T) {
 	for name, step := range map[string]func(){
 		"question": func() { c.addQuestion(current, mcphttp.NewRequest(id(maxQuestions), "ping", nil)) },
 		"cancellation": func() {
-			c.renameCancelled(lost, mcphttp.NewRequest(nil, "notifications/cancelled", []byte(`{"requestId":"x"}`)))
+			c.cancelQuestion(lost, mcphttp.NewRequest(nil, "notifications/cancelled", []byte(`{"requestId":"x"}`)))
 		},
 		"answer": func() { c.takeQuestion(mcphttp.NewResult([]byte(`"x"`), []byte(`{}`))) },
 	} {

@@ -253,9 +253,9 @@ func TestQuestion(t *testing.T) {
 	k := talk(t, s.proxy())
 	k.greets()
 	k.say(call("1", "ask"))
-	k.hears(question)
-	k.say(`{"jsonrpc":"2.0", "id":7,"result":{"action":"accept"}}`)
-	k.hears(`"answer":"{\"jsonrpc\":\"2.0\", \"id\":7,\"result\":{\"action\":\"accept\"}}"`)
+	k.hears(`"id":"mcpauth-question-1","method":"elicitation/create","params":{}`)
+	k.say(`{"jsonrpc":"2.0", "id":"mcpauth-question-1","result":{"action":"accept"}}`)
+	k.hears(`"answer":"{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"action\":\"accept\"}}"`)
 }
 
 // oldServer is a server of 2024-11-05, which answers on its stream. The stream can be cut off.

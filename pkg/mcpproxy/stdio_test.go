@@ -178,7 +178,7 @@ func TestOrder(t *testing.T) {
 		{"a slow request holds up nothing", map[string]time.Duration{"tools/call": time.Hour},
 			[]string{initialize, initialized, call("1", "x"), fmt.Sprintf(notify, "a"), `{"jsonrpc":"2.0","id":2,"method":"ping"}`}, "initialize 0, notifications/initialized 0, notifications/a 0, ping 0, tools/call 0"},
 		{"an answer follows the progress before it", map[string]time.Duration{"notifications/progress": time.Second},
-			[]string{initialize, initialized, fmt.Sprintf(notify, "progress"), `{"jsonrpc":"2.0","id":7,"result":{}}`}, "initialize 0, notifications/initialized 0, notifications/progress 0, a response 1"},
+			[]string{initialize, initialized, fmt.Sprintf(notify, "progress"), `{"jsonrpc":"2.0","id":"mcpauth-question-1","result":{}}`}, "initialize 0, notifications/initialized 0, notifications/progress 0, a response 1"},
 		{"a cancellation goes at once", map[string]time.Duration{"notifications/a": time.Hour, "tools/call": time.Hour},
 			[]string{initialize, initialized, call("1", "x"), fmt.Sprintf(notify, "a"), `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`},
 			"initialize 0, notifications/initialized 0, notifications/a 0, notifications/cancelled 0, tools/call 0"},
