@@ -187,7 +187,7 @@ func TestTrustOfManyFiles(t *testing.T) {
 		if n := strings.Count(project.stderr.String(), "a login will refuse"); n != warnings && len(flags) == 0 {
 			t.Errorf("%d warnings, expected %d: %.500s", n, warnings, project.stderr.String())
 		}
-		if took := time.Since(start); took > 2600*time.Millisecond {
+		if took := time.Since(start); took > 8*time.Second { // also on a busy machine
 			t.Errorf("%d files took %s", keys, took)
 		}
 	}

@@ -179,15 +179,18 @@ func (p *program) listTrusted(ctx context.Context) error {
 	}
 	rows, cells := []row{}, [][]string{}
 	for _, f := range known {
-		state := "trusted"
-		if real, _ := p.resolveProject(f.Path); real != f.Path { // a link of the project or of another user
-			state = "unreadable"
-		} else if file, err := config.Load(ctx, config.Places{Project: f.Path}); ctx.Err() != nil {
+		state := "unreadable"
+		if real, _ := p.resolveProject(f.Path); real == f.Path { // no link of the project or of another user
+			file, err := config.Load(ctx, config.Places{Project: f.Path})
+			switch {
+			case err == nil && file.Sum == f.Sum:
+				state = "trusted"
+			case err == nil:
+				state = "changed"
+			}
+		}
+		if ctx.Err() != nil {
 			return ctx.Err()
-		} else if err != nil {
-			state = "unreadable"
-		} else if file.Sum != f.Sum {
-			state = "changed"
 		}
 		f.Files = nil
 		rows = append(rows, row{f, state})
