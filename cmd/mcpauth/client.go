@@ -100,8 +100,11 @@ func (p *program) openStore(kind string) (*keystore.Store, error) {
 		return nil, err
 	}
 	keyFile := p.getenv("MCPAUTH_KEYSTORE_KEY_FILE")
-	if absolute, err := filepath.Abs(keyFile); keyFile != "" && err == nil {
-		if err := checkLinks(absolute, "MCPAUTH_KEYSTORE_KEY_FILE"); err != nil {
+	if keyFile != "" {
+		if keyFile, err = filepath.Abs(keyFile); err == nil {
+			err = checkLinks(keyFile, "MCPAUTH_KEYSTORE_KEY_FILE")
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

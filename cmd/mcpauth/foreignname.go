@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -80,15 +79,15 @@ func endsInQuotes(s string) (open bool) {
 // quotedText matches a text in the quotation marks of Go.
 var quotedText = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 
-// quotedForShell returns a message in which each quoted text that a shell would expand has the quotes of foreignName. A keyword of JSON Schema
-// stays, so that a schema in a message stays readable.
-func quotedForShell(message string) string {
-	return quotedText.ReplaceAllStringFunc(message, func(quoted string) string {
-		text, err := strconv.Unquote(quoted)
-		if err != nil || !strings.ContainsAny(text, "$`!") || slices.Contains([]string{"$schema", "$ref", "$defs", "$id"}, text) {
+// quotedForShell returns a text of a package in which each quoted text that a shell would expand has the quotes of foreignName. The text must
+// not contain results of foreignName, because their quotes would end at the new ones.
+func quotedForShell(text string) string {
+	return quotedText.ReplaceAllStringFunc(text, func(quoted string) string {
+		plain, err := strconv.Unquote(quoted)
+		if err != nil || !strings.ContainsAny(quoted, "$`!") {
 			return quoted
 		}
-		return foreignName(text)
+		return foreignName(plain)
 	})
 }
 

@@ -462,6 +462,11 @@ func TestFoldersOfANeighbour(t *testing.T) {
 	if n := u.good.Count("requests") - before; n != 0 {
 		t.Errorf("%d requests", n)
 	}
+	u.env = append(slices.Clone(env), "MCPAUTH_KEYSTORE_KEY_FILE="+link+"/../missing") // the file that the check looks at is the one that is opened
+	u.must(t, exitKeystore, "login", u.good.URL(), "--name", "y")
+	if s := u.stderr.String(); !strings.Contains(s, filepath.Join(u.home, "missing")) {
+		t.Errorf("another path was opened: %s", s)
+	}
 }
 
 // Under sudo without -H, HOME is the home folder of another user. root must not create files there that the user cannot change.

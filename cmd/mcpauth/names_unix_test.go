@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os/exec"
 	"slices"
@@ -164,8 +165,16 @@ func TestPastedTexts(t *testing.T) {
 	for i := range 50 {
 		headers[fmt.Sprint(evil, i)] = "x"
 	}
+	// A name with quotation marks of its own, and with escapes of JSON that Go does not know.
+	const odd = "x\"$(echo canary" + "0123)\"y"
+	p.out.stderr = &strings.Builder{}
+	p.printQuestion(mcpclient.Elicitation{Mode: "url", URL: "https://x/?" + odd}, mcpclient.Answer{})
+	p.printQuestion(mcpclient.Elicitation{Schema: json.RawMessage(`{"properties":{"$(echo canary0123)\/":{},"$(echo canary0123)\ud83d\ude00":{}}}`)}, mcpclient.Answer{Reason: "-"})
+	p.out.printWarning("%s: %v", foreignName(odd), errors.New(quote(odd)))
+	p.out.writeError("x", (&mcpclient.UnknownError{Kind: "tool", Name: "no \"", Nearest: odd}).Error()+"; "+(&mcpclient.ArgumentError{Tool: odd, Argument: odd}).Error(), "", 1)
+	oddities := strings.NewReplacer("\n", " ", ";", ",").Replace(fmt.Sprint(p.out.stderr))
 	untrusted := untrustedError(config.Entry{Path: "/p", Name: "x", Headers: headers}, "is not trusted").Error()
-	for _, text := range []string{strings.TrimSpace(stderr.String()), values, strings.Replace(long, " (", " ", 1), untrusted} {
+	for _, text := range []string{strings.TrimSpace(stderr.String()), oddities, values, strings.Replace(long, " (", " ", 1), untrusted} {
 		out, err := exec.Command("sh", "-c", "printf '%s\n' "+text).CombinedOutput()
 		if s := strings.ReplaceAll(string(out), "echo canary", ""); err != nil || strings.Contains(s, "canary0123") {
 			t.Errorf("%s is read as %q, %v", text, out, err)

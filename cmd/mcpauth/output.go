@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -115,7 +116,7 @@ func (o *output) formatNote(format string, args []any) string {
 
 // cleanMessage returns a message as one line of limited length in which secrets are masked and blanks are folded; see httpx.Text.
 func (o *output) cleanMessage(text string) string {
-	return httpx.Text(o.mask(quotedForShell(oneLine(text))), 4000)
+	return httpx.Text(o.mask(oneLine(text)), 4000)
 }
 
 // The method mask replaces the user's secrets and those of the logins in a text of the program.
@@ -291,5 +292,12 @@ func paint(on bool, colour, s string) string {
 	return "\x1b[" + colour + "m" + s + "\x1b[0m"
 }
 
-// quote puts a word in quotation marks. Control characters are removed, and a long word is shortened to 80 columns.
-func quote(s string) string { return fmt.Sprintf("%q", shorten(removeControls(s), 80)) }
+// quote puts a word in quotation marks, which are those of the shell if a shell would expand the word otherwise. Control characters are removed,
+// and a long word is shortened to 80 columns.
+func quote(s string) string {
+	s = shorten(removeControls(s), 80)
+	if strings.ContainsAny(s, "$`!") {
+		return foreignName(s)
+	}
+	return strconv.Quote(s)
+}

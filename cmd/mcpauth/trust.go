@@ -268,7 +268,7 @@ func (p *program) projectFile(name string) (string, error) {
 		}
 	}
 	if reason != "" {
-		return "", &configError{message: fmt.Sprintf("%s cannot be trusted, because %s", name, reason),
+		return "", &configError{message: fmt.Sprintf("%s cannot be trusted, because %s", name, quotedForShell(reason)),
 			hint: ownCopy}
 	}
 	return path, nil

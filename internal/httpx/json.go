@@ -72,7 +72,7 @@ func checkUnique(dec *json.Decoder, depth int) error {
 				return err
 			}
 			if seen[name.(string)] {
-				return fmt.Errorf("member %q appears twice", Text(name.(string), 60))
+				return fmt.Errorf("member %s appears twice", Quote(name.(string), 60))
 			}
 			seen[name.(string)] = true
 		}

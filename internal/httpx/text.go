@@ -2,9 +2,22 @@ package httpx
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 )
+
+// shellActive escapes the characters that a shell expands between double quotes, so that nothing runs if a user pastes a quoted name.
+var shellActive = strings.NewReplacer("$", `\u0024`, "`", `\u0060`, "!", `\u0021`)
+
+// Quote returns a name that a server chose, such as that of a tool, a URL or a scope, in quotation marks. The name is made safe and shortened as
+// in Text.
+func Quote(name string, max int) string { return shellActive.Replace(strconv.Quote(Text(name, max))) }
+
+// EscapeJSON escapes the same characters in the strings of a JSON text, except in the keywords of JSON Schema. The text keeps its meaning.
+func EscapeJSON(text string) string { return schemaActive.Replace(text) }
+
+var schemaActive = strings.NewReplacer(`"$schema"`, `"$schema"`, `"$ref"`, `"$ref"`, `"$defs"`, `"$defs"`, `"$id"`, `"$id"`, "$", `\u0024`, "`", `\u0060`, "!", `\u0021`)
 
 // Text makes a server's text safe to print on one line of a terminal. The result is valid UTF-8 without control, format or bidirectional
 // characters. Each run of blanks becomes a single space, because blanks could fill a line of the terminal, so that the rest of the text would

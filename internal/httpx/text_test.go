@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
 	"unicode"
@@ -39,6 +40,28 @@ func TestText(t *testing.T) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+// A shell runs nothing of a quoted name, and the JSON of a schema keeps its meaning.
+func TestQuote(t *testing.T) {
+	for in, want := range map[string]string{
+		"plain name":             `"plain name"`,
+		"x\"$(id)`id`!":          `"x\"\u0024(id)\u0060id\u0060\u0021"`,
+		strings.Repeat("$", 300): `"` + strings.Repeat(`\u0024`, 199) + `…"`,
+	} {
+		if got := Quote(in, 200); got != want {
+			t.Errorf("%s: got %s, want %s", in, got, want)
+		}
+	}
+	const schema = `{"$schema":"s","properties":{"$(id)\/":{"default":"` + "`id`" + `!","$ref":"#/$defs/\\$schema"}}}`
+	escaped := EscapeJSON(schema)
+	if strings.Contains(escaped, "$(") || strings.ContainsAny(escaped, "`!") || !strings.Contains(escaped, `"$schema"`) {
+		t.Error(escaped)
+	}
+	var before, after any
+	if json.Unmarshal([]byte(schema), &before) != nil || json.Unmarshal([]byte(escaped), &after) != nil || !reflect.DeepEqual(before, after) {
+		t.Errorf("%v became %v", before, after)
 	}
 }
 

@@ -45,7 +45,7 @@ func (e *StatusError) Error() string {
 		b.WriteString(": " + e.Reason)
 	}
 	if e.Location != "" {
-		fmt.Fprintf(&b, ": it redirects to %q", e.Location)
+		b.WriteString(": it redirects to " + httpx.Quote(e.Location, httpx.MaxWords))
 		if !e.RedirectsBelow() {
 			b.WriteString(", which may belong to another server")
 		}

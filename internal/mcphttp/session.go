@@ -94,7 +94,7 @@ func (l *Link) finishHandshake(ctx context.Context, s *Session, o Outcome, initi
 // removes secrets from the text of the error.
 func (s *Session) validate(clean func(string) string) error {
 	if !slices.Contains(Legacy, s.Version) {
-		return fmt.Errorf("the server chose protocol version %q, which is not supported", httpx.Text(clean(s.Version), 40))
+		return fmt.Errorf("the server chose protocol version %s, which is not supported", httpx.Quote(clean(s.Version), 40))
 	}
 	if strings.ContainsFunc(s.ID, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return errors.New("the id of the session contains characters that are not allowed (2025-11-25, Session Management)")

@@ -41,6 +41,9 @@ type streamEnd struct {
 func (l *Link) readEvents(r Request, body io.ReadCloser) streamEnd {
 	e := streamEnd{pause: listenRetry}
 	var withoutID Message
+	grace := time.AfterFunc(errorGrace, func() { body.Close() })
+	grace.Stop() // until there is an error without an id
+	defer grace.Stop()
 	reader := sse.NewReader(body, r.bodyLimit(l.messageLimit()))
 	for {
 		ev, err := reader.Next()
@@ -67,7 +70,7 @@ func (l *Link) readEvents(r Request, body io.ReadCloser) streamEnd {
 				e.answer, e.unclear = m, !isOwnError(m, ev.Data)
 			case withoutID.Raw == nil && r.IsRequest() && m.isErrorWithoutID():
 				withoutID = m
-				defer time.AfterFunc(errorGrace, func() { body.Close() }).Stop()
+				grace.Reset(errorGrace)
 			case r.Receive != nil && r.Receive(m):
 				e.messages++
 			}

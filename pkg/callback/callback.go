@@ -181,9 +181,9 @@ func (l *Listener) checkRequest(r *http.Request) (status int, reason string) {
 	switch {
 	case !slices.Contains(l.validHosts(), r.Host):
 		// In a DNS rebinding attack, the host name of a web page resolves to 127.0.0.1, and the Host header contains the host name.
-		status, reason = http.StatusMisdirectedRequest, fmt.Sprintf("its Host header is %q", httpx.Text(r.Host, 100))
+		status, reason = http.StatusMisdirectedRequest, fmt.Sprintf("its Host header is %s", httpx.Quote(r.Host, 100))
 	case r.URL.Path != callbackPath:
-		status, reason = http.StatusNotFound, fmt.Sprintf("its path is %q, expected %q", httpx.Text(r.URL.Path, 100), callbackPath)
+		status, reason = http.StatusNotFound, fmt.Sprintf("its path is %s, expected %q", httpx.Quote(r.URL.Path, 100), callbackPath)
 	case r.Method == http.MethodPost:
 		return http.StatusMethodNotAllowed, "it is a POST (response_mode=form_post), expected a redirect"
 	case r.Method != http.MethodGet:

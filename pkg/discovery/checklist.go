@@ -118,7 +118,7 @@ func (v *checkCollector) checkServer() {
 	}
 	v.addRule("challenge_resource_metadata", c.ResourceMetadata() != "", "the challenge names the resource metadata",
 		"the challenge names no resource_metadata: clients try the well-known URLs", "RFC 9728 §5.1")
-	v.addRule("challenge_scope", c.Scope() != "", fmt.Sprintf("the challenge names the scope %q", httpx.Text(c.Scope(), 200)),
+	v.addRule("challenge_scope", c.Scope() != "", fmt.Sprintf("the challenge names the scope %s", httpx.Quote(c.Scope(), 200)),
 		"the challenge names no scope: clients request all scopes in the metadata", "MCP Scope Selection Strategy", "scope_characters")
 }
 
@@ -128,7 +128,7 @@ func (v *checkCollector) checkResourceMetadata() {
 	if v.r.Legacy {
 		return
 	}
-	v.addRule("resource", true, fmt.Sprintf("resource is the URL of the server, %q", httpx.Text(m.Resource, 200)), "", resourceSection, "resource_query", "resource_slash", "resource_parent")
+	v.addRule("resource", true, fmt.Sprintf("resource is the URL of the server, %s", httpx.Quote(m.Resource, 200)), "", resourceSection, "resource_query", "resource_slash", "resource_parent")
 	v.addRule("authorization_servers", true, "authorization_servers is "+quoteAll(m.AuthorizationServers), "", "MCP Authorization Server Location")
 	v.addRule("resource_scopes", len(m.ScopesSupported) > 0, "scopes_supported lists "+quoteAll(m.ScopesSupported), "scopes_supported is missing: clients do not know which scopes to request",
 		"RFC 9728 §2", "scope_characters")
@@ -138,7 +138,7 @@ func (v *checkCollector) checkResourceMetadata() {
 func (v *checkCollector) checkServerMetadata() {
 	s := v.r.Server
 	v.addRule("server_metadata", true, "there is authorization server metadata", "", "RFC 8414 §3", "default_endpoints", "well_known_failed", "content_type", "member_type")
-	v.addRule("issuer", true, fmt.Sprintf("issuer is %q, as requested", httpx.Text(s.Issuer, 200)), "", issuerSection, "issuer_slash")
+	v.addRule("issuer", true, fmt.Sprintf("issuer is %s, as requested", httpx.Quote(s.Issuer, 200)), "", issuerSection, "issuer_slash")
 	v.addRule("endpoints", true, "every endpoint has an allowed URL", "", "OAuth 2.1 §1.5")
 	v.addRule("pkce", slices.Contains(s.CodeChallengeMethodsSupported, "S256"), "PKCE with S256 is announced", "PKCE with S256 is not announced, but the grant needs none", pkceSection,
 		"assume_pkce_s256")

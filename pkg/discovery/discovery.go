@@ -195,7 +195,7 @@ func (f *finder) checkScopes(stage, address, member, text string) error {
 	if others == nil {
 		return nil
 	}
-	n := Finding{stage, "scope_characters", fmt.Sprintf("%s contains %q, which begins with -, contains a secret or is not a scope; left out", member, httpx.Text(others[0], 200)), "RFC 6749 §3.3"}
+	n := Finding{stage, "scope_characters", fmt.Sprintf("%s contains %s, which begins with -, contains a secret or is not a scope; left out", member, httpx.Quote(others[0], 200)), "RFC 6749 §3.3"}
 	return f.recordDeviation(address, n, nil)
 }
 

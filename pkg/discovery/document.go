@@ -75,7 +75,7 @@ func (f *finder) fetchDocument(ctx context.Context, own bool, stage, address str
 	if from, err := url.Parse(res.URL); stage == stageMetadata && (err != nil || !httpx.SameOrigin(from, u)) {
 		a.Outcome = "refused: redirected to " + httpx.Text(res.URL, 200)
 		return false, &Error{Stage: stage, URL: address, Section: issuerSection, Err: ErrIssuer,
-			Reason: fmt.Sprintf("the document came from %q, expected the issuer's own origin", httpx.Text(res.URL, 200))}
+			Reason: fmt.Sprintf("the document came from %s, expected the issuer's own origin", httpx.Quote(res.URL, 200))}
 	}
 	a.OK, a.Outcome, f.from = true, "found", res.URL
 	if wrong != nil {
@@ -85,7 +85,7 @@ func (f *finder) fetchDocument(ctx context.Context, own bool, stage, address str
 		}
 	}
 	if kind := res.Header.Get("Content-Type"); !strings.HasPrefix(strings.ToLower(kind), "application/json") {
-		return true, f.recordDeviation(address, Finding{stage, "content_type", fmt.Sprintf("%s is served as %q, not application/json", address, httpx.Text(kind, 60)),
+		return true, f.recordDeviation(address, Finding{stage, "content_type", fmt.Sprintf("%s is served as %s, not application/json", address, httpx.Quote(kind, 60)),
 			specificationOf(stage) + " §3.2"}, nil)
 	}
 	return true, nil

@@ -1,7 +1,6 @@
 package discovery
 
 import (
-	"fmt"
 	"slices"
 
 	"mcpauth/internal/httpx"
@@ -19,7 +18,7 @@ func (f *finder) checkPKCE() error {
 	}
 	why := "code_challenge_methods_supported is missing"
 	if len(s.CodeChallengeMethodsSupported) > 0 {
-		why = fmt.Sprintf("code_challenge_methods_supported is %q, without S256", s.CodeChallengeMethodsSupported)
+		why = "code_challenge_methods_supported is " + quoteAll(s.CodeChallengeMethodsSupported) + ", without S256"
 	}
 	return &Error{Stage: stageMetadata, URL: s.Issuer, Reason: httpx.Text(why, 200), Section: pkceSection, Err: ErrPKCE}
 }

@@ -88,12 +88,12 @@ func (f *finder) followRedirect(res *httpx.Response) error {
 		return e
 	}
 	if !httpx.SameOrigin(to, f.server) {
-		e := fail("with a redirect to %q, which is on another origin; mcpauth sends no token there", httpx.Text(to.String(), 300))
+		e := fail("with a redirect to %s, which is on another origin; mcpauth sends no token there", httpx.Quote(to.String(), 300))
 		e.Location = to.String()
 		return e
 	}
 	if !httpx.IsBelow(to, f.server) || to.RawQuery != f.server.RawQuery {
-		e := fail("with a redirect to %q, which is not below the server's URL and may belong to another server", httpx.Text(to.String(), 300))
+		e := fail("with a redirect to %s, which is not below the server's URL and may belong to another server", httpx.Quote(to.String(), 300))
 		e.Err, e.Location = ErrSibling, to.String()
 		return e
 	}
@@ -129,7 +129,7 @@ func (f *finder) sendProbeBy(ctx context.Context, method string, body []byte) (*
 	}
 	a.Status, a.OK, a.Outcome = res.StatusCode, true, httpx.ReadRefusal(res, time.Now()).Words()
 	if location := res.Header.Get("Location"); res.StatusCode/100 == 3 && location != "" {
-		a.Outcome += fmt.Sprintf(" to %q", httpx.Text(location, 300))
+		a.Outcome += fmt.Sprintf(" to %s", httpx.Quote(location, 300))
 	}
 	f.r.Attempts = append(f.r.Attempts, a)
 	return res, nil

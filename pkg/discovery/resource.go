@@ -100,7 +100,7 @@ func (f *finder) fetchResourceAt(ctx context.Context, address string) (bool, err
 			because = "and another metadata URL of the server failed"
 		}
 		if because != "" {
-			quirk, why = "", fmt.Sprintf("resource is %q, a parent of the server's URL or that URL with another query, %s; expected %q", httpx.Text(m.Resource, 200), because, f.r.URL)
+			quirk, why = "", fmt.Sprintf("resource is %s, a parent of the server's URL or that URL with another query, %s; expected %q", httpx.Quote(m.Resource, 200), because, f.r.URL)
 		}
 	}
 	if other, refused := checkResource(m.Resource, f.endpoint); refused == "" && other == "" {
@@ -110,7 +110,7 @@ func (f *finder) fetchResourceAt(ctx context.Context, address string) (bool, err
 		return false, &Error{Stage: stageResource, URL: address, Reason: why, Section: resourceSection, Err: ErrResource}
 	}
 	if quirk != "" {
-		n := Finding{stageResource, quirk, fmt.Sprintf("resource is %q for the server %q", httpx.Text(m.Resource, 200), f.r.URL), resourceSection}
+		n := Finding{stageResource, quirk, fmt.Sprintf("resource is %s for the server %q", httpx.Quote(m.Resource, 200), f.r.URL), resourceSection}
 		if err := f.recordDeviation(address, n, ErrResource); err != nil {
 			return false, err
 		}
@@ -200,16 +200,16 @@ func checkResource(resource string, server *url.URL) (deviation, refusal string)
 		return "", "resource is missing"
 	}
 	u, err := httpx.CheckServer(resource) // the resource becomes a parameter of the authorization URL
-	shown := httpx.Text(resource, 200)
+	shown := httpx.Quote(resource, 200)
 	if err != nil || !httpx.SameOrigin(u, server) {
-		return "", fmt.Sprintf("resource is %q, expected %q", shown, httpx.Canonical(server))
+		return "", fmt.Sprintf("resource is %s, expected %q", shown, httpx.Canonical(server))
 	}
 	have, want := strings.TrimSuffix(u.EscapedPath(), "/"), strings.TrimSuffix(server.EscapedPath(), "/")
 	switch {
 	case httpx.Canonical(u) == httpx.Canonical(server):
 		return "", ""
 	case u.RawQuery != "" && server.RawQuery != "" && !hasQueryOf(server, u):
-		return "", fmt.Sprintf("resource is %q, expected %q: the query differs", shown, httpx.Canonical(server))
+		return "", fmt.Sprintf("resource is %s, expected %q: the query differs", shown, httpx.Canonical(server))
 	case have == want && u.RawQuery != server.RawQuery:
 		return "resource_query", ""
 	case have == want:
@@ -217,7 +217,7 @@ func checkResource(resource string, server *url.URL) (deviation, refusal string)
 	case httpx.IsBelow(server, u):
 		return "resource_parent", ""
 	}
-	return "", fmt.Sprintf("resource is %q, expected %q or a parent of it", shown, httpx.Canonical(server))
+	return "", fmt.Sprintf("resource is %s, expected %q or a parent of it", shown, httpx.Canonical(server))
 }
 
 // wellKnownURLs returns the well-known URLs with a suffix (RFC 8615). The first URL contains the path of u (RFC 9728 §3.1), and the last

@@ -114,7 +114,7 @@ func (f *finder) fetchMetadataOf(ctx context.Context, issuer string) (bool, erro
 		return false, &Error{Stage: stageMetadata, URL: httpx.Text(issuer, 200), Reason: err.Error(), Err: err}
 	}
 	if strings.Contains(u.Path, "..") {
-		return false, &Error{Stage: stageMetadata, Reason: fmt.Sprintf("the path of the issuer %q contains two dots, so it may lead to another server", httpx.Text(issuer, 200)), Err: ErrIssuer}
+		return false, &Error{Stage: stageMetadata, Reason: fmt.Sprintf("the path of the issuer %s contains two dots, so it may lead to another server", httpx.Quote(issuer, 200)), Err: ErrIssuer}
 	}
 	known := slices.ContainsFunc(f.o.KnownIssuers, func(s string) bool { return SameIssuer(s, issuer) })
 	onHost := f.server != nil && httpx.SameOrigin(u, f.server)
@@ -156,7 +156,7 @@ func (f *finder) acceptMetadata(m ServerMetadata, issuer, address string) error 
 			return err
 		}
 	default:
-		return fail(ErrIssuer, issuerSection, "issuer is %q, expected %q", httpx.Text(m.Issuer, 200), issuer)
+		return fail(ErrIssuer, issuerSection, "issuer is %s, expected %q", httpx.Quote(m.Issuer, 200), issuer)
 	}
 	for _, e := range m.endpoints() {
 		if alias := m.endpointAlias(e.name); alias != "" {
@@ -175,7 +175,7 @@ func (f *finder) acceptMetadata(m ServerMetadata, issuer, address string) error 
 		}
 		if e.name == "authorization_endpoint" {
 			if name := FindReserved(u.RawQuery); name != "" {
-				return fail(ErrIssuer, "RFC 6749 §3.1", "authorization_endpoint carries the parameter %q, which the server may read as one that the request sets", httpx.Text(name, 60))
+				return fail(ErrIssuer, "RFC 6749 §3.1", "authorization_endpoint carries the parameter %s, which the server may read as one that the request sets", httpx.Quote(name, 60))
 			}
 		}
 		*e.address = u.String()
@@ -287,7 +287,7 @@ func FetchServer(ctx context.Context, issuer string, local bool, o Options) (Ser
 }
 
 func quoteAll(list []string) string {
-	return joinLimited(list, maxIssuers, func(s string) string { return fmt.Sprintf("%q", httpx.Text(s, 200)) })
+	return joinLimited(list, maxIssuers, func(s string) string { return httpx.Quote(s, 200) })
 }
 
 // joinLimited joins the texts of the elements, up to a limit. If there are more elements, the result ends with their number.

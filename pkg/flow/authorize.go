@@ -194,7 +194,7 @@ func endpointURL(d loginDraft, params url.Values) (*url.URL, error) {
 		return u, nil
 	}
 	e := &discovery.Error{Stage: "authorization request", URL: u.String(), Section: "RFC 6749 §3.1", Err: discovery.ErrIssuer,
-		Reason: fmt.Sprintf("authorization_endpoint carries the parameter %q, which the server may read as one that the request sets or leaves out", httpx.Text(name, 60))}
+		Reason: fmt.Sprintf("authorization_endpoint carries the parameter %s, which the server may read as one that the request sets or leaves out", httpx.Quote(name, 60))}
 	if slices.Contains(own, name) {
 		e.Err = ErrAuthParam
 		e.Reason = fmt.Sprintf("authorization_endpoint carries the parameter %q, but the login sets it to another value or removes it", name)

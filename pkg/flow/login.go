@@ -266,7 +266,7 @@ func (c *Client) prepareLogin(ctx context.Context, t Target, o LoginOptions, old
 		was = &d.old.Client
 	}
 	if was.Kind == dcr.Dynamic && was.Issuer != "" && was.Issuer != d.found.Server.Issuer {
-		c.warn(fmt.Sprintf("the authorization server was %q at the last login, and is now %q; using a new client registration there", was.Issuer, d.found.Server.Issuer))
+		c.warn(fmt.Sprintf("the authorization server was %s at the last login, and is now %s; using a new client registration there", httpx.Quote(was.Issuer, 200), httpx.Quote(d.found.Server.Issuer, 200)))
 	}
 	if d.found.Endpoint != "" && d.found.Endpoint != d.found.URL {
 		c.progress("the server redirects to " + d.found.Endpoint + "; calls go there directly")
@@ -280,9 +280,9 @@ func (c *Client) prepareLogin(ctx context.Context, t Target, o LoginOptions, old
 	}
 	if d.plan.Resource == d.found.ResourceID && d.found.ResourceIsWider() {
 		if d.inCall && old.Resource != "" && old.Resource != d.plan.Resource {
-			return d, fmt.Errorf("%s: %w: the login is for %q, and the metadata now names %q", t.URL, ErrWiderResource, old.Resource, httpx.Text(d.plan.Resource, 200))
+			return d, fmt.Errorf("%s: %w: the login is for %q, and the metadata now names %s", t.URL, ErrWiderResource, old.Resource, httpx.Quote(d.plan.Resource, 200))
 		}
-		c.progress(fmt.Sprintf("the login is for %q, which is not the URL of the server", httpx.Text(d.plan.Resource, 200)))
+		c.progress(fmt.Sprintf("the login is for %s, which is not the URL of the server", httpx.Quote(d.plan.Resource, 200)))
 	}
 	return d, checkFeasible(t.Settings, d.found) // an infeasible login fails before a browser opens
 }
@@ -363,6 +363,6 @@ func (c *Client) resolveClient(ctx context.Context, d loginDraft, redirectURI st
 	if _, err := c.updateCredential(ctx, d.t, func(cred *credential) { cred.addRegistration(client) }); err != nil {
 		return client, false, err
 	}
-	c.progress(fmt.Sprintf("registered as client %q", client.ID))
+	c.progress(fmt.Sprintf("registered as client %s", httpx.Quote(client.ID, 200)))
 	return client, false, nil
 }

@@ -200,7 +200,10 @@ func (c *Client) requestRenewal(ctx, callers context.Context, cred *credential) 
 	if noClient != nil {
 		return tok, err
 	}
-	server, notFound := discovery.FetchServer(callers, cred.Issuer, isLocal(cred.Server), discovery.Options{HTTP: hc, Strict: cred.Settings.Strict, IgnorePKCE: true}) // a renewal needs no authorization endpoint
+	search, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(callers, cancel)()
+	server, notFound := discovery.FetchServer(search, cred.Issuer, isLocal(cred.Server), discovery.Options{HTTP: hc, Strict: cred.Settings.Strict, IgnorePKCE: true}) // a renewal needs no authorization endpoint
 	if cred.Settings.CertFile != "" {
 		server = server.MutualTLS()
 	}

@@ -170,13 +170,13 @@ func parseLine(data []byte, number int) batchLine {
 	for name, v := range jsonscan.Members(data) {
 		switch {
 		case seen[name]:
-			return wrong("it has two members %q", httpx.Text(name, 60))
+			return wrong("it has two members %s", httpx.Quote(name, 60))
 		case name == "tool":
 			tool = v
 		case name == "arguments" && string(v) != "null":
 			l.arguments = v
 		case name != "arguments" && name != "id":
-			return wrong(`it has a member %q; expected are "tool", "arguments" and "id"`, httpx.Text(name, 60))
+			return wrong(`it has a member %s; expected are "tool", "arguments" and "id"`, httpx.Quote(name, 60))
 		}
 		seen[name] = true
 	}

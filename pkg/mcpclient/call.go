@@ -125,7 +125,7 @@ func (c *Client) requestResult(ctx context.Context, kind, name string, w request
 }
 
 // quoteName quotes a name for an error. The result is safe to print and limited in length.
-func quoteName(name string) string { return strconv.Quote(httpx.Text(name, 200)) }
+func quoteName(name string) string { return httpx.Quote(name, 200) }
 
 // callsAsTask reports whether the client calls a tool as a task of MCP 2025-11-25. The client does so if the tool requires a task, or if
 // the tool allows a task and Detach is set.

@@ -266,7 +266,7 @@ func (c *Client) answerAll(ctx context.Context, what string, requests json.RawMe
 		}
 		e := parseElicitation(jsonscan.Member(q, "params"))
 		if method := jsonscan.Unquote(jsonscan.Member(q, "method")); method != "elicitation/create" || e.Mode != "form" && e.Mode != "url" {
-			return nil, nil, c.protocolError(fmt.Sprintf("%s requests %q, which the client did not offer", what, c.shown(method, 60)))
+			return nil, nil, c.protocolError(fmt.Sprintf("%s requests %s, which the client did not offer", what, httpx.Quote(c.Clean(method), 60)))
 		}
 		a, err := c.askElicitor(ctx, e)
 		if err != nil {

@@ -3,8 +3,9 @@ package mcpclient
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
+	"strings"
+	"unicode"
 
 	"mcpauth/internal/httpx"
 	"mcpauth/internal/jsonscan"
@@ -47,11 +48,21 @@ type ArgumentError struct {
 }
 
 func (e *ArgumentError) Error() string {
-	where := fmt.Sprintf("tool %q", httpx.Text(e.Tool, 200))
+	where := "tool " + quoteName(e.Tool)
 	if e.Argument != "" {
-		where += ": " + httpx.Text(e.Argument, 500)
+		where += ": " + plainOrQuoted(e.Argument)
 	}
 	return where + ": " + httpx.Text(e.Reason, 500)
+}
+
+// plainOrQuoted returns the path of an argument, such as a.b[0], in quotation marks if it contains other characters.
+func plainOrQuoted(path string) string {
+	if strings.ContainsFunc(path, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("._-[]", r)
+	}) {
+		return httpx.Quote(path, 500)
+	}
+	return httpx.Text(path, 500)
 }
 
 // UnknownError reports a resource or prompt that the server refuses or does not list.

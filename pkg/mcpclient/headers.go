@@ -97,10 +97,10 @@ type annotationError struct {
 func (e *annotationError) text(clean func(string) string) string {
 	text := mcphttp.HeaderKeyword
 	if len(e.path) > 0 {
-		text = fmt.Sprintf("property %q: %s", httpx.Text(clean(strings.Join(e.path, ".")), 100), text)
+		text = fmt.Sprintf("property %s: %s", httpx.Quote(clean(strings.Join(e.path, ".")), 100), text)
 	}
 	if e.name != "" {
-		text += fmt.Sprintf(" %q", httpx.Text(clean(e.name), 60))
+		text += fmt.Sprintf(" %s", httpx.Quote(clean(e.name), 60))
 	}
 	return text + " " + e.problem
 }

@@ -26,7 +26,7 @@ func (o *omissions) addUnsafe(name, member string) {
 // add reports an entry. The reason is computed only for an entry that is reported with its name.
 func (o *omissions) add(name string, reason func() string) {
 	if o.count++; o.count <= maxOmitted {
-		o.client.warn("the %s %q is omitted, because %s", o.kind, o.client.shown(name, 100), reason())
+		o.client.warn("the %s %s is omitted, because %s", o.kind, httpx.Quote(o.client.Clean(name), 100), reason())
 	}
 }
 

@@ -70,7 +70,7 @@ type PendingError struct {
 }
 
 func (e *PendingError) Error() string {
-	return fmt.Sprintf("task %q continues on the server: %v", httpx.Text(e.Task.ID, 200), e.Err)
+	return fmt.Sprintf("task %s continues on the server: %v", httpx.Quote(e.Task.ID, 200), e.Err)
 }
 
 func (e *PendingError) Unwrap() error { return e.Err }
@@ -145,7 +145,7 @@ func (c *Client) newTask(tool string, raw json.RawMessage, old bool) (Task, erro
 	}
 	t.Tool = tool
 	if err := c.writeTask(t); err != nil {
-		c.warn("task %q cannot be stored: %v", httpx.Text(t.ID, 200), err)
+		c.warn("task %s cannot be stored: %v", httpx.Quote(t.ID, 200), err)
 	}
 	return t, nil
 }
@@ -157,7 +157,7 @@ func knownStatus(status string) bool {
 }
 
 func (c *Client) unknownStatus(t Task) error {
-	return c.protocolError(fmt.Sprintf("the server answers with a task of status %q, which the protocol does not define", c.shown(t.Status, 60)))
+	return c.protocolError(fmt.Sprintf("the server answers with a task of status %s, which the protocol does not define", httpx.Quote(c.Clean(t.Status), 60)))
 }
 
 // Follow waits for a task and returns the result of its call. Call ForgetTask after using the result.

@@ -77,7 +77,7 @@ func CheckAudience(assertion, issuer, endpoint string, issuerNamed bool) error {
 		switch {
 		case !namesServer(a), isWithin(a, issuer):
 		case !isSameURL(a, endpoint):
-			return fmt.Errorf("%w: aud names %q, and the authorization server is %q (RFC 7523 §3)", ErrAudience, httpx.Text(a, 200), issuer)
+			return fmt.Errorf("%w: aud names %s, and the authorization server is %q (RFC 7523 §3)", ErrAudience, httpx.Quote(a, 200), issuer)
 		case !issuerNamed && !isWithin(endpoint, issuer):
 			return &UnnamedIssuerError{Audience: httpx.Text(a, 200), Issuer: issuer}
 		}

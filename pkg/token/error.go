@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"strconv"
 	"time"
 
 	"mcpauth/internal/httpx"
@@ -26,7 +25,7 @@ func (e *Error) Error() string {
 	prefix := fmt.Sprintf("%s %s: ", e.Stage, httpx.Text(e.URL, 300))
 	switch {
 	case e.Location != "":
-		return prefix + fmt.Sprintf("answered %d with a redirect to %q; a request that carries a secret does not follow redirects", e.StatusCode, e.Location)
+		return prefix + fmt.Sprintf("answered %d with a redirect to %s; a request that carries a secret does not follow redirects", e.StatusCode, httpx.Quote(e.Location, httpx.MaxWords))
 	case e.StatusCode == 0:
 		return prefix + e.Code
 	}
@@ -66,7 +65,7 @@ func (a *formResponse) spentError(err error, reason string) error {
 	return &requestError{stage: a.stage, url: a.url, reason: httpx.Text(reason, 300), err: err, ambiguous: true}
 }
 
-func quoted(s string) string { return strconv.Quote(httpx.Text(s, httpx.MaxCode)) }
+func quoted(s string) string { return httpx.Quote(s, httpx.MaxCode) }
 
 // noResponseError returns the error for a missing response. If res is not nil, the response is incomplete.
 func (a *formResponse) noResponseError(res *httpx.Response, err error, ambiguous bool) error {

@@ -41,11 +41,11 @@ func (want IDToken) Check(text string, now time.Time) (subject string, err error
 	const section = "(OpenID Connect Core §3.1.3.7)"
 	switch {
 	case claim("iss") != want.Issuer:
-		return "", refuse("iss is %q, expected %q "+section, httpx.Text(claim("iss"), 200), want.Issuer)
+		return "", refuse("iss is %s, expected %q "+section, httpx.Quote(claim("iss"), 200), want.Issuer)
 	case !slices.Contains(aud, want.ClientID):
 		return "", refuse("aud lacks the client %q "+section, want.ClientID)
 	case (len(aud) > 1 || azp != "") && azp != want.ClientID:
-		return "", refuse("azp is %q, expected %q "+section, httpx.Text(azp, 200), want.ClientID)
+		return "", refuse("azp is %s, expected %q "+section, httpx.Quote(azp, 200), want.ClientID)
 	case now.After(end.Add(idTokenSkew)):
 		return "", refuse("it expired at %s "+section, end.UTC().Format(time.RFC3339))
 	case claim("nonce") != want.Nonce && (want.Subject == "" || c["nonce"] != nil): // the ID token of a refresh may lack nonce (§12.2)

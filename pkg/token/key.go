@@ -125,7 +125,7 @@ func newKey(private any, id, alg string) (*Key, error) {
 	}
 	if alg != "" {
 		if !slices.Contains(k.algs, jose.SignatureAlgorithm(alg)) {
-			return nil, fmt.Errorf("private key: the JWK's \"alg\" is %q, which this kind of key does not support", httpx.Text(alg, 40))
+			return nil, fmt.Errorf("private key: the JWK's \"alg\" is %s, which this kind of key does not support", httpx.Quote(alg, 40))
 		}
 		k.algs = []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)}
 	}
