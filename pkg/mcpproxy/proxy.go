@@ -5,9 +5,10 @@
 //	p := &mcpproxy.Proxy{URL: "https://mcp.example.com/mcp", Auth: handler}
 //	err := p.Stdio(ctx, os.Stdin, os.Stdout)
 //
-// Messages are forwarded byte for byte, except that line breaks become spaces, and that a server's request gets an id of the proxy. The program and the server negotiate the protocol revision with each other. The proxy adds
-// authorization and headers, and opens a new session if the server loses the old one. The proxy answers every request exactly once, unless the
-// program cancels the request. The answer is a JSON-RPC response with the same id.
+// Messages are forwarded byte for byte, except that line breaks become spaces, and that a server's request gets an id of the proxy. The
+// program and the server negotiate the protocol revision with each other. The proxy adds authorization and headers, and opens a new session if
+// the server loses the old one. The proxy answers every request exactly once, unless the program cancels the request. The answer is a JSON-RPC
+// response with the same id.
 package mcpproxy
 
 import (
