@@ -42,7 +42,7 @@ func discoveryTree(d flow.Discovery, colour bool) string {
 			came = fmt.Sprint(a.Status, " ", came)
 		}
 		b.writeLine(map[bool]string{true: "ok", false: "no"}[a.OK], a.Method+" "+foreignName(a.URL))
-		b.writeLine("", quotedForShell(came+": "+a.Meaning))
+		b.writeLine("", inert(came+": "+a.Meaning))
 	}
 	if len(d.Checks) > 0 {
 		b.writeHeading("checks")
@@ -52,7 +52,7 @@ func discoveryTree(d flow.Discovery, colour bool) string {
 		if c.Section != "" {
 			words += " (" + c.Section + ")"
 		}
-		b.writeLine(string(c.State), quotedForShell(words))
+		b.writeLine(string(c.State), inert(words))
 	}
 	if d.Plan != nil {
 		b.writeHeading("login would")

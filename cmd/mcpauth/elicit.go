@@ -85,7 +85,7 @@ func (p *program) printQuestion(e mcpclient.Elicitation, a mcpclient.Answer) {
 	case len(e.Schema) > maxSchema && !p.out.verbose:
 		p.out.printNote("declined: %s; --elicit defaults or --elicit @FILE answers; --verbose shows the schema", a.Reason)
 	default:
-		p.out.printNote("declined: %s; --elicit defaults or --elicit @FILE answers by this schema: %s", a.Reason, httpx.EscapeJSON(string(e.Schema)))
+		p.out.printNote("declined: %s; --elicit defaults or --elicit @FILE answers by this schema: %s", a.Reason, e.Schema)
 	}
 }
 

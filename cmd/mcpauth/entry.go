@@ -28,7 +28,7 @@ func (p *program) loadConfig(ctx context.Context) (*config.File, error) {
 		if filepath.Base(e.Path) == ".mcp.json" { // the other file is the user's own config.json
 			advice = "; to use it, " + ownCopy
 		}
-		p.out.printWarning("%s is ignored, because %s%s", e.Path, quotedForShell(e.Reason), advice)
+		p.out.printWarning("%s is ignored, because %s%s", e.Path, e.Reason, advice)
 	}
 	file, err := config.Load(ctx, places)
 	if err != nil {

@@ -294,7 +294,7 @@ func (o *output) errorJSON(code, message, hint string, exit int) []byte {
 		Message  string `json:"message"`
 		Hint     string `json:"hint"`
 		ExitCode int    `json:"exit_code"`
-	}{code, o.mask(oneLine(message)), oneLine(o.withoutSecret(hint)), exit}, "")
+	}{code, inert(o.mask(oneLine(message))), oneLine(o.withoutSecret(hint)), exit}, "")
 	return bytes.TrimSuffix(data, []byte("\n"))
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"regexp"
-	"strconv"
 	"strings"
 	"unicode"
 
@@ -76,19 +75,12 @@ func endsInQuotes(s string) (open bool) {
 	return open
 }
 
-// quotedText matches a text in the quotation marks of Go.
-var quotedText = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
+// activeText matches what a shell could expand or run in a message: text in double quotation marks, and the beginning of a command.
+var activeText = regexp.MustCompile("\"(?:[^\"\\\\]|\\\\.)*\"|\\$\\(|`")
 
-// quotedForShell returns a text of a package in which each quoted text that a shell would expand has the quotes of foreignName. The text must
-// not contain results of foreignName, because their quotes would end at the new ones.
-func quotedForShell(text string) string {
-	return quotedText.ReplaceAllStringFunc(text, func(quoted string) string {
-		plain, err := strconv.Unquote(quoted)
-		if err != nil || !strings.ContainsAny(quoted, "$`!") {
-			return quoted
-		}
-		return foreignName(plain)
-	})
+// inert returns a message in which a shell finds no variable or command, as JSON would escape them. All quotation marks stay.
+func inert(message string) string {
+	return activeText.ReplaceAllStringFunc(message, strings.NewReplacer("$", `\u0024`, "`", `\u0060`).Replace)
 }
 
 // writtenValue is foreignName for a value of a project's file that may contain variables. Variables alone need no quotes, because the user

@@ -263,7 +263,7 @@ func TestProjectIsALink(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{{"status"}, {"trust"}} { // a shell that gets the message runs nothing
-		if project.run(args...); !strings.Contains(project.stderr.String(), "leads to '"+realPath(u.home)+"/$(id)', outside the project ") {
+		if project.run(args...); !strings.Contains(project.stderr.String(), "leads to \""+realPath(u.home)+`/\u0024(id)", outside the project `) {
 			t.Errorf("%q: %s", args, project.stderr.String())
 		}
 	}

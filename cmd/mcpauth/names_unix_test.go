@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"mcpauth/internal/config"
+	"mcpauth/internal/httpx"
 	"mcpauth/internal/toolargs"
 	"mcpauth/pkg/discovery"
 	"mcpauth/pkg/flow"
@@ -59,6 +60,34 @@ func TestPastedApostrophes(t *testing.T) {
 	}
 }
 
+// Texts in messages that no package quotes for a shell run nothing either, and the user's own words stay as they are.
+func TestInert(t *testing.T) {
+	for message, want := range map[string]string{
+		`the server "z$(id)" is skipped`:                  `the server "z\u0024(id)" is skipped`,
+		`authorization server http://h/$(id)/x`:           `authorization server http://h/\u0024(id)/x`,
+		"says: \"a`id`\"; `id`":                           `says: "a\u0060id\u0060"; \u0060id\u0060`,
+		`'$KEY' is not NAME=VALUE; set ${KEY}; it is $5!`: `'$KEY' is not NAME=VALUE; set ${KEY}; it is $5!`,
+		`{"$schema":"x","a\/$b":1}`:                       `{"\u0024schema":"x","a\/\u0024b":1}`,
+	} {
+		if got := inert(message); got != want {
+			t.Errorf("%s became %s, want %s", message, got, want)
+		}
+	}
+	u := newUser(t)
+	u.project(t, `{"mcpServers":{"z$(echo canary`+`0123)":5}}`)
+	u.must(t, exitDone, "status")
+	p, stderr := testProgram(), &strings.Builder{}
+	p.out.stderr = stderr
+	p.out.writeError("x", (&httpx.AddressError{Address: `http://h/?a";echo${IFS}canary0123;"`, Reason: "-"}).Error(), "", 1)
+	for _, text := range []string{u.stderr.String(), stderr.String()} {
+		text = strings.NewReplacer("\n", " ", "(", "", ")", "", "; ", ", ").Replace(text)
+		out, err := exec.Command("sh", "-c", "printf '%s\n' "+text).CombinedOutput()
+		if s := strings.NewReplacer("echo${IFS}canary", "", "echo canary", "", `echo\u0024{IFS}canary`, "").Replace(string(out)); err != nil || strings.Contains(s, "canary0123") {
+			t.Errorf("%s is read as %q, %v", text, out, err)
+		}
+	}
+}
+
 // Two names that are cut and pasted together run nothing.
 func TestPastedRows(t *testing.T) {
 	t.Setenv("PSModulePath", "")
@@ -96,7 +125,7 @@ func TestPastedScopes(t *testing.T) {
 	check := func(text string) discovery.Check { return discovery.Check{State: discovery.Passed, Message: text} }
 	printed := map[string]string{"discover": discoveryTree(flow.Discovery{URL: "https://a.example", Plan: plan, Checks: []discovery.Check{
 		check(fmt.Sprintf("scopes_supported lists %q, %q", "read", command)), check(fmt.Sprintf("the challenge names the scope %q", "read "+command))}}, false)}
-	if tree := printed["discover"]; !strings.Contains(tree, `lists "read", '`+command+`'`) {
+	if tree := printed["discover"]; !strings.Contains(tree, `lists "read", "\u0024(echo`) {
 		t.Error(tree)
 	}
 	for width := range 200 {
@@ -116,7 +145,7 @@ func TestPastedScopes(t *testing.T) {
 	printed["an error"], _, _ = strings.Cut((&flow.ScopeError{Scopes: append(scopes, "it's"+command)}).Error(), " (RFC")
 	for place, text := range printed {
 		out, err := exec.Command("sh", "-c", "printf '%s ' "+strings.ReplaceAll(text, "\n", " ")).CombinedOutput()
-		if s := strings.ReplaceAll(string(out), "echo${IFS}canary", ""); err != nil || strings.Contains(s, "canary0123") {
+		if s := strings.NewReplacer("echo${IFS}canary", "", `echo\u0024{IFS}canary`, "").Replace(string(out)); err != nil || strings.Contains(s, "canary0123") {
 			t.Errorf("%s: %s is read as %q, %v", place, text, out, err)
 		}
 	}

@@ -116,7 +116,7 @@ func (o *output) formatNote(format string, args []any) string {
 
 // cleanMessage returns a message as one line of limited length in which secrets are masked and blanks are folded; see httpx.Text.
 func (o *output) cleanMessage(text string) string {
-	return httpx.Text(o.mask(oneLine(text)), 4000)
+	return httpx.Text(inert(o.mask(oneLine(text))), 4000)
 }
 
 // The method mask replaces the user's secrets and those of the logins in a text of the program.

@@ -206,32 +206,36 @@ func (p *program) listTrusted(ctx context.Context) error {
 	return p.out.writeTable([]string{"FILE", "STATE", "SINCE"}, cells, nil)
 }
 
-// revokeTrust ends the trust in a file. The file itself may have been deleted or replaced.
+// revokeTrust ends the trust in a file. The file itself may have been deleted, or a link may have replaced it or a folder of its path. Such a
+// link is not followed, so the path without links of the working directory, as --list shows it, counts too.
 func (p *program) revokeTrust(ctx context.Context, name string) error {
-	var err error
+	folder := realPath(".")
 	if name == "" {
-		if name, err = p.nearestProjectFile(); err != nil {
+		nearest, err := p.nearestProjectFile()
+		if err != nil {
 			return err
 		}
+		folder, name = realPath(filepath.Dir(nearest)), filepath.Base(nearest)
 	}
-	name, err = filepath.Abs(name)
-	if err != nil {
-		return err
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(folder, name)
 	}
-	path, _ := p.resolveProject(name)
-	if path == "" { // the trusted file is gone, a link has replaced it, or another user can change it
-		path = filepath.Join(realPath(filepath.Dir(name)), filepath.Base(name))
+	paths := []string{filepath.Clean(name)}
+	if real, reason := p.resolveProject(name); reason == "" {
+		paths = slices.Compact(append(paths, real))
 	}
-	for _, each := range slices.Compact([]string{path, name}) { // a link may have replaced a folder of the path that --list shows
-		was, err := p.replaceTrusted(ctx, each)
-		switch {
-		case err != nil:
+	revoked := false
+	for _, path := range paths {
+		was, err := p.replaceTrusted(ctx, path)
+		if err != nil {
 			return err
-		case was:
-			p.out.printNote("%s is no longer trusted", each)
-		case each == path:
-			p.out.printNote("%s was not trusted", each)
 		}
+		if revoked = revoked || was; was {
+			p.out.printNote("%s is no longer trusted", path)
+		}
+	}
+	if !revoked {
+		p.out.printNote("%s was not trusted", paths[len(paths)-1])
 	}
 	return nil
 }
@@ -268,7 +272,7 @@ func (p *program) projectFile(name string) (string, error) {
 		}
 	}
 	if reason != "" {
-		return "", &configError{message: fmt.Sprintf("%s cannot be trusted, because %s", name, quotedForShell(reason)),
+		return "", &configError{message: fmt.Sprintf("%s cannot be trusted, because %s", name, reason),
 			hint: ownCopy}
 	}
 	return path, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"net"
 	"net/http"
 	"net/url"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 	"unicode"
 )
@@ -85,9 +87,13 @@ func badProxy(value string) string {
 	return ""
 }
 
+// connRefusedOfWindows is WSAECONNREFUSED, which syscall.ECONNREFUSED does not match.
+const connRefusedOfWindows = syscall.Errno(10061)
+
 // dial connects to a host. localhost and names that end in .localhost always mean this machine, even if a resolver answers otherwise (RFC
 // 6761 §6.3). dial tries 127.0.0.1 before ::1, because a server that listens on only one of them usually uses 127.0.0.1, and another user
-// may listen on the same port of ::1. dial fails if it was called maxSends times for one request without a body.
+// may listen on the same port of ::1. For the same reason, dial tries ::1 only if nobody listens on 127.0.0.1: another user can fill a
+// server's queue of connections. dial fails if it was called maxSends times for one request without a body.
 func dial(ctx context.Context, network, address string) (net.Conn, error) {
 	if n, ok := ctx.Value(dialsKey{}).(*atomic.Int64); ok && n.Add(1) > maxSends {
 		return nil, errRepeated
@@ -98,7 +104,7 @@ func dial(ctx context.Context, network, address string) (net.Conn, error) {
 		return d.DialContext(ctx, network, address)
 	}
 	conn, err := d.DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
-	if err == nil || ctx.Err() != nil {
+	if !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, connRefusedOfWindows) {
 		return conn, err
 	}
 	if conn, err6 := d.DialContext(ctx, network, net.JoinHostPort("::1", port)); err6 == nil {

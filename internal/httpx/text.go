@@ -14,11 +14,6 @@ var shellActive = strings.NewReplacer("$", `\u0024`, "`", `\u0060`, "!", `\u0021
 // in Text.
 func Quote(name string, max int) string { return shellActive.Replace(strconv.Quote(Text(name, max))) }
 
-// EscapeJSON escapes the same characters in the strings of a JSON text, except in the keywords of JSON Schema. The text keeps its meaning.
-func EscapeJSON(text string) string { return schemaActive.Replace(text) }
-
-var schemaActive = strings.NewReplacer(`"$schema"`, `"$schema"`, `"$ref"`, `"$ref"`, `"$defs"`, `"$defs"`, `"$id"`, `"$id"`, "$", `\u0024`, "`", `\u0060`, "!", `\u0021`)
-
 // Text makes a server's text safe to print on one line of a terminal. The result is valid UTF-8 without control, format or bidirectional
 // characters. Each run of blanks becomes a single space, because blanks could fill a line of the terminal, so that the rest of the text would
 // look like a line of mcpauth. If the text has more than max characters, it is shortened and ends with "…".

@@ -17,7 +17,9 @@ type AddressError struct {
 	Reason  string // why it is not allowed
 }
 
-func (e *AddressError) Error() string { return "address \"" + e.Address + "\" refused: " + e.Reason }
+func (e *AddressError) Error() string {
+	return "address " + Quote(e.Address, maxAddress) + " refused: " + e.Reason
+}
 
 // Check parses a URL that a server named. The error is an *AddressError if the URL is not allowed. https URLs are allowed, except those on
 // loopback or a link-local network, because a remote server must not direct requests there (server-side request forgery). If local is true,
