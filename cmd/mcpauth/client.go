@@ -102,7 +102,7 @@ func (p *program) openStore(kind string) (*keystore.Store, error) {
 	keyFile := p.getenv("MCPAUTH_KEYSTORE_KEY_FILE")
 	if keyFile != "" {
 		if keyFile, err = filepath.Abs(keyFile); err == nil {
-			err = checkLinks(keyFile, "MCPAUTH_KEYSTORE_KEY_FILE")
+			err = checkLinks(keyFile, "MCPAUTH_KEYSTORE_KEY_FILE to a path")
 		}
 		if err != nil {
 			return nil, err

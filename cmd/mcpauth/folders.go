@@ -44,13 +44,13 @@ func (p *program) chooseFolder(override, xdg string, home ...string) (string, er
 	if err != nil {
 		return "", err
 	}
-	return dir, checkLinks(dir, override)
+	return dir, checkLinks(dir, "MCPAUTH_STATE_DIR and MCPAUTH_KEYSTORE_DIR to paths")
 }
 
-// checkLinks returns an error if a symbolic link of another user is in a path.
-func checkLinks(path, variable string) error {
+// checkLinks returns an error if another user could have made a symbolic link in a path. advice is the object of "set".
+func checkLinks(path, advice string) error {
 	if whose := config.ForeignLink(path); whose != "" {
-		return &configError{message: fmt.Sprintf("%s is not used, because the symbolic link %s", path, whose), hint: "set " + variable + " to a path without this link"}
+		return &configError{message: fmt.Sprintf("%s is not used, because the symbolic link %s", path, whose), hint: "if you trust this user, make the link again yourself; or set " + advice + " without this link"}
 	}
 	return nil
 }

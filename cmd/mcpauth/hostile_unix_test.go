@@ -436,7 +436,7 @@ func TestFoldersOfANeighbour(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(real, "mcpauth", "notes")); err != nil {
 		t.Fatal(err)
 	}
-	open, link := filepath.Join(u.home, "open"), filepath.Join(u.home, "link")
+	open, link := filepath.Join(u.home, "open"), filepath.Join(u.home, "open", "link")
 	err := errors.Join(os.Mkdir(open, 0o700), os.Chmod(open, 0o777), os.Symlink(filepath.Join(real, "mcpauth", "notes"), filepath.Join(open, "notes")), os.Symlink(real, link))
 	if err != nil {
 		t.Fatal(err)
@@ -464,7 +464,7 @@ func TestFoldersOfANeighbour(t *testing.T) {
 	}
 	u.env = append(slices.Clone(env), "MCPAUTH_KEYSTORE_KEY_FILE="+link+"/../missing") // the file that the check looks at is the one that is opened
 	u.must(t, exitKeystore, "login", u.good.URL(), "--name", "y")
-	if s := u.stderr.String(); !strings.Contains(s, filepath.Join(u.home, "missing")) {
+	if s := u.stderr.String(); !strings.Contains(s, filepath.Join(open, "missing")) {
 		t.Errorf("another path was opened: %s", s)
 	}
 }

@@ -54,7 +54,7 @@ func Find(flag, dir, home string, getenv func(string) string) (Places, error) {
 	for _, folder := range ownFolders(runtime.GOOS, home, getenv) {
 		path := filepath.Join(folder, "mcpauth", "config.json")
 		if whose := NotRoots(folder); whose != "" {
-			if _, err := walkPath(path, anyPart, noLink); !errors.Is(err, fs.ErrNotExist) { // a link is not followed
+			if _, err := walkPath(path, anyPart, noForeignLink); !errors.Is(err, fs.ErrNotExist) { // such a link is not followed
 				p.Ignored = append(p.Ignored, Error{Path: path, Reason: couldHaveWritten + whose + ", and mcpauth runs as root"})
 				return p, nil
 			}

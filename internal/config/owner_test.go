@@ -164,7 +164,7 @@ func TestRootFollowsNoLinkInHome(t *testing.T) {
 	if p, err := Find("", folder, home, env(nil)); err != nil || len(p.Ignored) != 1 || p.Own != "" {
 		t.Errorf("%+v, %v", p, err)
 	}
-	if err := errors.Join(os.RemoveAll(own), os.Symlink(filepath.Join(folder, "missing"), own)); err != nil {
+	if err := errors.Join(os.RemoveAll(own), os.Symlink(filepath.Join(folder, "missing"), own), os.Lchown(own, 4242, 4242)); err != nil {
 		t.Fatal(err)
 	}
 	if p, err := Find("", folder, home, env(nil)); err != nil || len(p.Ignored) != 1 || p.Own != "" {
@@ -357,5 +357,29 @@ func TestExposed(t *testing.T) {
 	}
 	if Exposed(filepath.Join(folder, "missing")) == "" {
 		t.Error("a missing file")
+	}
+}
+
+// A link of another user counts only if this user could have put it there.
+func TestForeignLink(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Log("only root can give a link to another user")
+		return
+	}
+	own, shared := t.TempDir(), t.TempDir()
+	for _, folder := range []string{own, shared} {
+		if err := errors.Join(os.Symlink(own, folder+"/theirs"), os.Lchown(folder+"/theirs", 4242, 4242), os.Symlink(own, folder+"/mine")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(shared, 0o777|os.ModeSticky); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		own + "/theirs/x": "", own + "/mine": "", shared + "/mine/x": "", shared + "/missing/x": "", shared + "/theirs/x": shared + "/theirs belongs to user 4242",
+	} {
+		if got := ForeignLink(path); got != want {
+			t.Errorf("%s: %q, want %q", path, got, want)
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -128,26 +129,32 @@ func NotRoots(folder string) string {
 	if os.Geteuid() != 0 {
 		return ""
 	}
-	return partOfOther(folder, otherOwner)
+	return partOfOther(folder, func(_ string, info fs.FileInfo) string { return otherOwner(info) })
 }
 
-// ForeignLink returns a message if a symbolic link in a path belongs to another user, who could have chosen where it leads. Parts of the path
-// that do not exist are ignored. The owner of the folder / counts as root, because a user namespace may not know root.
+// ForeignLink returns a message if another user could have made a symbolic link in a path, and so chosen where it leads: the link belongs to
+// this user, and other users can write to its folder. Parts of the path that do not exist are ignored. The owner of the folder / counts as root,
+// because a user namespace may not know root.
 func ForeignLink(path string) string {
 	top, err := os.Lstat("/")
-	return partOfOther(path, func(info fs.FileInfo) string {
-		if info.Mode()&fs.ModeSymlink == 0 || err == nil && ownerOf(info) == ownerOf(top) {
+	return partOfOther(path, func(part string, info fs.FileInfo) string {
+		reason := otherOwner(info)
+		if reason == "" || info.Mode()&fs.ModeSymlink == 0 || err == nil && ownerOf(info) == ownerOf(top) {
 			return ""
 		}
-		return otherOwner(info)
+		folder := filepath.Dir(part)
+		if above, err := os.Lstat(folder); err == nil && foreign(folder, above) == "" {
+			return "" // such as a link that was unpacked with its owner
+		}
+		return reason
 	})
 }
 
 // partOfOther returns the first part of a path for which reasonFor returns a reason, and the reason.
-func partOfOther(path string, reasonFor func(fs.FileInfo) string) string {
+func partOfOther(path string, reasonFor func(part string, info fs.FileInfo) string) string {
 	found := ""
 	_, _ = walkPath(path, anyPart, func(part string, info fs.FileInfo) error {
-		if reason := reasonFor(info); reason != "" {
+		if reason := reasonFor(part, info); reason != "" {
 			found = part + " " + reason
 			return errors.New(found)
 		}

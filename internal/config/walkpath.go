@@ -63,9 +63,10 @@ func splitPath(path, from string) (begin string, parts []string) {
 
 func anyPart(string) error { return nil }
 
-func noLink(part string, info fs.FileInfo) error {
-	if info.Mode()&fs.ModeSymlink != 0 {
-		return errors.New(part + " is a symbolic link")
+// noForeignLink returns an error for a symbolic link of another user.
+func noForeignLink(part string, info fs.FileInfo) error {
+	if reason := otherOwner(info); reason != "" && info.Mode()&fs.ModeSymlink != 0 {
+		return errors.New(part + " " + reason)
 	}
 	return nil
 }

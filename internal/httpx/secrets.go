@@ -174,7 +174,7 @@ func (s *Secrets) addValues(from origin, values []string) {
 func (s *Secrets) AddHeader(name, value string) {
 	value = strings.Trim(value, " \t") // as net/http sends it
 	secrets := HeaderSecrets(name, value)
-	if key, password := basicPair(value); password == "" || isRandom(key) { // many services take an API key as the user name
+	if key, password := basicPair(value); password == "" && !isWord(key) || isRandom(key) { // many services take an API key as the user name
 		secrets = append(secrets, key)
 	}
 	switch {

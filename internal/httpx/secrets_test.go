@@ -234,10 +234,11 @@ func TestHeaderSecrets(t *testing.T) {
 func TestKeyAsUserName(t *testing.T) {
 	for pair, want := range map[string]string{
 		"sk_live_51Canary0123:":                     "[redacted]",
-		"key-abcdefabcdef:":                         "[redacted]",
+		"key-abcdefabcdef1:":                        "[redacted]",
 		"sk_live_51Canary0123:x-oauth-basic":        "[redacted]",
 		"sk_live_51Canary0123:sk_live_51Canary0123": "[redacted]",
 		"ann@tenant4.example:pass-word-1":           "ann@tenant4.example",
+		"deploy-user:":                              "deploy-user",
 		"deploy-user:pass-word-1":                   "deploy-user",
 	} {
 		user, password, _ := strings.Cut(pair, ":")

@@ -8,7 +8,7 @@ import (
 )
 
 // shellActive escapes the characters that a shell expands between double quotes, so that nothing runs if a user pastes a quoted name.
-var shellActive = strings.NewReplacer("$", `\u0024`, "`", `\u0060`, "!", `\u0021`)
+var shellActive = strings.NewReplacer("$", `\u0024`, "`", `\u0060`)
 
 // Quote returns a name that a server chose, such as that of a tool, a URL or a scope, in quotation marks. The name is made safe and shortened as
 // in Text.

@@ -46,7 +46,7 @@ func TestText(t *testing.T) {
 func TestQuote(t *testing.T) {
 	for in, want := range map[string]string{
 		"plain name":             `"plain name"`,
-		"x\"$(id)`id`!":          `"x\"\u0024(id)\u0060id\u0060\u0021"`,
+		"x\"$(id)`id`!":          `"x\"\u0024(id)\u0060id\u0060!"`,
 		strings.Repeat("$", 300): `"` + strings.Repeat(`\u0024`, 199) + `…"`,
 	} {
 		if got := Quote(in, 200); got != want {

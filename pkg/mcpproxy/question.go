@@ -2,7 +2,6 @@ package mcpproxy
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -82,8 +81,11 @@ func (c *conversation) cancelQuestion(s *mcphttp.Session, m mcphttp.Message) mcp
 	defer c.mu.Unlock()
 	for _, q := range c.questions {
 		if q.session == s && string(q.id) == string(id) {
-			reason := cmp.Or(string(jsonscan.Member(m.Params, "reason")), `""`)
-			return mcphttp.NewRequest(nil, m.Method, fmt.Appendf(nil, `{"requestId":%s,"reason":%s}`, q.shown, reason))
+			params := fmt.Appendf(nil, `{"requestId":%s`, q.shown)
+			if reason := jsonscan.Member(m.Params, "reason"); reason != nil {
+				params = fmt.Appendf(params, `,"reason":%s`, reason)
+			}
+			return mcphttp.NewRequest(nil, m.Method, append(params, '}'))
 		}
 	}
 	return m
