@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode"
 
 	"mcpauth/internal/httpx"
@@ -76,11 +77,11 @@ func endsInQuotes(s string) (open bool) {
 }
 
 // activeText matches what a shell could expand or run in a message: text in double quotation marks, and the beginning of a command.
-var activeText = regexp.MustCompile("\"(?:[^\"\\\\]|\\\\.)*\"|\\$\\(|`")
+var activeText = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile("\"(?:[^\"\\\\]|\\\\.)*\"|\\$\\(|`") })
 
 // inert returns a message in which a shell finds no variable or command, as JSON would escape them. All quotation marks stay.
 func inert(message string) string {
-	return activeText.ReplaceAllStringFunc(message, strings.NewReplacer("$", `\u0024`, "`", `\u0060`).Replace)
+	return activeText().ReplaceAllStringFunc(message, strings.NewReplacer("$", `\u0024`, "`", `\u0060`).Replace)
 }
 
 // writtenValue is foreignName for a value of a project's file that may contain variables. Variables alone need no quotes, because the user

@@ -620,8 +620,8 @@ func TestRootOpensNoBrowserInAnotherHome(t *testing.T) {
 		shows string
 		args  []string
 	}{
-		{exitAuth, "/authorize?", []string{"login", u.good.URL(), "--name", "n", "--timeout", "1s"}},
-		{exitAuth, "/authorize?", []string{"login", u.good.URL(), "--name", "n", "--timeout", "1s", "--browser", browser}},
+		{exitAuth, "/authorize?", []string{"login", u.good.URL(), "--name", "n", "--timeout", "4s"}},
+		{exitAuth, "/authorize?", []string{"login", u.good.URL(), "--name", "n", "--timeout", "4s", "--browser", browser}},
 		{exitDone, "https://partner.example/x", []string{"call", "m", "ask", "url=https://partner.example/x", "--elicit-urls"}},
 	} {
 		for _, owner := range []int{4242, 0} {
