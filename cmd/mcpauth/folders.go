@@ -37,8 +37,8 @@ func (p *program) dataDir() (string, error) {
 	return p.chooseFolder("MCPAUTH_KEYSTORE_DIR", "XDG_DATA_HOME", ".local", "share")
 }
 
-// chooseFolder is folderOf, but returns an error if a symbolic link of another user is in the path. This user could have made a folder with
-// a list of trusted files, or with a login.
+// chooseFolder is folderOf, but returns an error if another user could have made a symbolic link in the path. Behind the link could be a list of
+// trusted files, or a login, of this user.
 func (p *program) chooseFolder(override, xdg string, home ...string) (string, error) {
 	dir, err := p.folderOf(override, xdg, home...)
 	if err != nil {

@@ -79,7 +79,8 @@ func endsInQuotes(s string) (open bool) {
 // activeText matches what a shell could expand or run in a message: text in double quotation marks, and the beginning of a command.
 var activeText = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile("\"(?:[^\"\\\\]|\\\\.)*\"|\\$\\(|`") })
 
-// inert returns a message in which a shell finds no variable or command, as JSON would escape them. All quotation marks stay.
+// inert returns a message in which a shell finds no variable in double quotation marks, and no command. The two characters are escaped as in
+// JSON, and all quotation marks stay, because another function may have put the text between them.
 func inert(message string) string {
 	return activeText().ReplaceAllStringFunc(message, strings.NewReplacer("$", `\u0024`, "`", `\u0060`).Replace)
 }
